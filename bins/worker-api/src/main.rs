@@ -1,0 +1,3 @@
+//! Placeholder until the program lands.
+
+fn main() {}

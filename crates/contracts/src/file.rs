@@ -1,0 +1,111 @@
+//! Files that go into a sandbox and artifacts that come out, and the paths that both may have.
+
+use crate::Faults;
+use base64::Engine as _;
+use serde::{Deserialize, Serialize};
+
+/// Longest relative path. Far below the kernel's limit, so that a join never reaches it.
+pub const MAX_PATH_BYTES: usize = 1024;
+
+/// One input file, written beneath `/workspace` before the command starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputFile {
+    /// Relative to the workspace.
+    pub path: String,
+    /// Text content. Exactly one of `content` and `content_base64` is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_base64: Option<String>,
+    #[serde(default)]
+    pub executable: bool,
+}
+
+impl InputFile {
+    pub fn validate(&self, field: &str, faults: &mut Faults) {
+        if let Err(message) = check_path(&self.path) {
+            faults.add(format!("{field}.path"), message);
+        }
+        match (&self.content, &self.content_base64) {
+            (Some(_), None) => {}
+            (None, Some(text)) => {
+                let decoded = base64::engine::general_purpose::STANDARD.decode(text);
+                faults.require(
+                    decoded.is_ok(),
+                    &format!("{field}.content_base64"),
+                    "is not base64",
+                );
+            }
+            _ => faults.add(field, "needs exactly one of content and content_base64"),
+        }
+    }
+
+    /// The bytes of a validated file.
+    pub fn bytes(&self) -> Vec<u8> {
+        match (&self.content, &self.content_base64) {
+            (Some(text), _) => text.clone().into_bytes(),
+            (None, Some(text)) => base64::engine::general_purpose::STANDARD
+                .decode(text)
+                .unwrap_or_default(),
+            (None, None) => Vec::new(),
+        }
+    }
+}
+
+/// One artifact of an ended job; its bytes are fetched apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    pub path: String,
+    pub size_bytes: u64,
+    pub executable: bool,
+}
+
+/// Accepts `a/b.txt`; refuses the empty, absolute and climbing path, NUL and controls.
+///
+/// This is the first of two walls: the agent inside resolves beneath the folder and follows no link.
+pub fn check_path(path: &str) -> Result<(), &'static str> {
+    if path.is_empty() {
+        return Err("must not be empty");
+    }
+    if path.len() > MAX_PATH_BYTES {
+        return Err("is longer than 1024 bytes");
+    }
+    if path.starts_with('/') {
+        return Err("must be relative");
+    }
+    if path.chars().any(char::is_control) {
+        return Err("must not hold control characters");
+    }
+    if path
+        .split('/')
+        .any(|part| matches!(part, "" | "." | "..") || part.len() > 255)
+    {
+        return Err("must not hold empty, `.`, `..` or overlong parts");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_leave_the_folder_are_refused() {
+        for path in [
+            "",
+            "/etc/passwd",
+            "..",
+            "a/../b",
+            "a//b",
+            "./a",
+            "a/",
+            "a\0b",
+            "a\nb",
+        ] {
+            assert!(check_path(path).is_err(), "{path:?}");
+        }
+        assert!(check_path("src/main.rs").is_ok());
+        assert!(check_path("...").is_ok());
+    }
+}

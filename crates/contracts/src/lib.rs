@@ -1,0 +1,23 @@
+//! Every type that crosses a process boundary of Pinfold, with its validation and its limits.
+//!
+//! Pure on purpose: no I/O, no clock, no runtime. A caller, the node, the command line and the
+//! agent inside a sandbox all build on these types and on nothing else of each other.
+
+pub mod event;
+pub mod fault;
+pub mod file;
+pub mod id;
+pub mod image;
+pub mod job;
+pub mod limits;
+pub mod link;
+pub mod problem;
+pub mod sandbox;
+pub mod session;
+pub mod telemetry;
+pub mod version;
+
+pub use fault::{Fault, Faults};
+pub use id::{JobId, SandboxId, SessionId, TaskId};
+pub use image::ImageRef;
+pub use version::Version;

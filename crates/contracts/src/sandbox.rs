@@ -1,0 +1,178 @@
+//! What code inside a sandbox finds, and how a sandbox is described to the node.
+
+use crate::{Faults, ImageRef, file::InputFile, limits::LimitsRequest};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
+
+/// The names that the node sets and that no caller can set or change.
+pub mod env {
+    pub const TASK_ID: &str = "CYNODE_TASK_ID";
+    pub const JOB_ID: &str = "CYNODE_JOB_ID";
+    pub const SESSION_ID: &str = "CYNODE_SESSION_ID";
+    pub const WORKSPACE_DIR: &str = "CYNODE_WORKSPACE_DIR";
+    pub const ARTIFACTS_DIR: &str = "CYNODE_ARTIFACTS_DIR";
+    pub const RESERVED: [&str; 5] = [TASK_ID, JOB_ID, SESSION_ID, WORKSPACE_DIR, ARTIFACTS_DIR];
+}
+
+/// Where things are inside every sandbox.
+pub mod path {
+    pub const WORKSPACE: &str = "/workspace";
+    pub const JOB: &str = "/job";
+    pub const ARTIFACTS: &str = "/job/artifacts";
+    pub const TMP: &str = "/tmp";
+    /// The folder with the agent's socket: mounted read-only, and empty while the link is up.
+    pub const LINK_DIR: &str = "/run/pinfold/link";
+    pub const LINK_SOCKET: &str = "link.sock";
+    /// The agent's own binary, mounted read-only: PID 1.
+    pub const AGENT: &str = "/run/pinfold/agent";
+}
+
+/// Labels on containers. The first two are part of the callers' contract.
+pub mod label {
+    pub const TASK_ID: &str = "cynodeai.task_id";
+    pub const JOB_ID: &str = "cynodeai.job_id";
+    pub const SESSION_ID: &str = "cynodeai.session_id";
+    /// The sandbox's own id.
+    pub const SANDBOX: &str = "io.pinfold.sandbox";
+    /// The node that made it: a sweep touches its own containers only.
+    pub const NODE: &str = "io.pinfold.node";
+}
+
+/// Most entries of one request's `env`, and the bytes that they may hold together: the kernel
+/// refuses an environment that is much larger, and the refusal would look like the program's.
+pub const MAX_ENV_ENTRIES: usize = 1024;
+pub const MAX_ENV_BYTES: usize = 256 << 10;
+/// Most arguments and bytes of a command, below the kernel's own limit on one `execve`.
+pub const MAX_ARGS: usize = 4096;
+pub const MAX_ARG_BYTES: usize = 512 << 10;
+/// Most input files in one request, and most artifact globs.
+pub const MAX_INPUT_FILES: usize = 1024;
+pub const MAX_ARTIFACT_GLOBS: usize = 64;
+
+/// Whether a sandbox may reach anything at all. Every value the node doesn't know means no network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkPolicy {
+    #[default]
+    None,
+    /// Only what egress rules allow; without rules, nothing.
+    Restricted,
+}
+
+impl<'de> Deserialize<'de> for NetworkPolicy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        Ok(match text.as_deref() {
+            Some("restricted") => Self::Restricted,
+            _ => Self::None,
+        })
+    }
+}
+
+/// The sandbox part of a job's or session's request.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SandboxSpec {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageRef>,
+    pub command: Vec<String>,
+    pub env: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<u64>,
+    pub network_policy: NetworkPolicy,
+    pub use_inference: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_spec_json: Option<String>,
+    pub limits: LimitsRequest,
+    /// Bytes given to the program's standard input before it is closed. With `stdin_open` they come first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<String>,
+    /// Keep standard input open for `…/stdin`. Otherwise the program reads end-of-file.
+    pub stdin_open: bool,
+    pub files: Vec<InputFile>,
+    /// A tar that was uploaded before, unpacked beneath the workspace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upload_id: Option<String>,
+    /// Globs beneath the workspace; what matches at the end is kept, besides `$CYNODE_ARTIFACTS_DIR`.
+    pub artifacts: Vec<String>,
+}
+
+impl SandboxSpec {
+    /// Checks all that can be known without a node's configuration.
+    pub fn validate(&self, faults: &mut Faults) {
+        if self.command.is_empty() && self.job_spec_json.is_none() {
+            faults.add("sandbox.command", "must not be empty");
+        }
+        check_command("sandbox.command", &self.command, faults);
+        check_env("sandbox.env", &self.env, faults);
+        if self.timeout_seconds == Some(0) {
+            faults.add("sandbox.timeout_seconds", "must be at least 1");
+        }
+        if let Some(text) = &self.job_spec_json {
+            let parsed = serde_json::from_str::<serde::de::IgnoredAny>(text);
+            faults.require(parsed.is_ok(), "sandbox.job_spec_json", "is not JSON text");
+        }
+        faults.require(
+            self.files.len() <= MAX_INPUT_FILES,
+            "sandbox.files",
+            "holds too many files",
+        );
+        for (index, file) in self.files.iter().enumerate() {
+            file.validate(&format!("sandbox.files[{index}]"), faults);
+        }
+        faults.require(
+            self.artifacts.len() <= MAX_ARTIFACT_GLOBS,
+            "sandbox.artifacts",
+            "holds too many globs",
+        );
+        for (index, glob) in self.artifacts.iter().enumerate() {
+            if let Err(message) = crate::file::check_path(glob) {
+                faults.add(format!("sandbox.artifacts[{index}]"), message);
+            }
+        }
+    }
+}
+
+/// An argument vector that `execve` can take. An empty one is the caller's to judge.
+pub fn check_command(field: &str, command: &[String], faults: &mut Faults) {
+    faults.require(
+        command.len() <= MAX_ARGS,
+        field,
+        format!("has more than {MAX_ARGS} arguments"),
+    );
+    let bytes: usize = command.iter().map(|arg| arg.len() + 1).sum();
+    faults.require(
+        bytes <= MAX_ARG_BYTES,
+        field,
+        format!("is longer than {MAX_ARG_BYTES} bytes"),
+    );
+    if command.iter().any(|arg| arg.contains('\0')) {
+        faults.add(field, "must not hold NUL");
+    }
+    if command.first().is_some_and(String::is_empty) {
+        faults.add(field, "must name a program");
+    }
+}
+
+/// An environment that a process can hold. Reserved names pass here and are overruled by the node:
+/// callers send them in good faith, and the node's value wins.
+pub fn check_env(field: &str, env: &BTreeMap<String, String>, faults: &mut Faults) {
+    faults.require(env.len() <= MAX_ENV_ENTRIES, field, "has too many entries");
+    let bytes: usize = env
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 2)
+        .sum();
+    faults.require(
+        bytes <= MAX_ENV_BYTES,
+        field,
+        format!("is longer than {MAX_ENV_BYTES} bytes"),
+    );
+    for (name, value) in env {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            faults.add(field, format!("{name:?} is not a variable's name"));
+        }
+        if value.contains('\0') {
+            faults.add(format!("{field}.{name}"), "must not hold NUL");
+        }
+    }
+}
