@@ -1,0 +1,185 @@
+//! The host's end of a link: one reader and one writer task, and a table that says who waits for
+//! which command's or file request's frames.
+//!
+//! The peer shares its user with hostile code. So every frame is bounded before it is read, output
+//! must continue where it stopped and end at its cap, a command ends once, and the first breach
+//! ends the link: whoever waits then sees its channel close.
+
+mod routes;
+
+use crate::LinkError;
+use contracts::link::{
+    Command, ExecId, ExecStatus, FromAgent, RequestId, Resume, ToAgent, VERSION, decode, encode,
+    frame_length,
+};
+pub use routes::ExecEvent;
+pub(crate) use routes::FileEvent;
+use routes::Routes;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
+    sync::mpsc,
+    task::JoinSet,
+};
+
+/// Frames that may wait for the writer. Small: a caller that feeds a slow agent waits with it.
+const OUTBOX_FRAMES: usize = 32;
+
+/// The largest output that an adopted command may deliver: its own cap is not known to a node that
+/// did not start it in this life, but it was at most this.
+const ADOPTED_OUTPUT_BYTES: u64 = contracts::limits::Limits::MAXIMUM.output_bytes;
+
+pub(crate) struct Link {
+    outbox: mpsc::Sender<ToAgent>,
+    routes: Arc<Mutex<Routes>>,
+    tasks: JoinSet<()>,
+}
+
+/// What `Link::open` found on the other side: commands of an earlier life of the host.
+pub(crate) type Adopted = HashMap<ExecId, (ExecStatus, mpsc::Receiver<ExecEvent>)>;
+
+impl Link {
+    /// Shakes hands over a stream whose peer was verified, and starts relaying.
+    pub(crate) async fn open<S>(stream: S) -> Result<(Self, Adopted), LinkError>
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let (reader, mut writer) = tokio::io::split(stream);
+        let mut reader = BufReader::with_capacity(128 << 10, reader);
+        let FromAgent::Hello { version, execs } = read_frame(&mut reader).await? else {
+            return Err(LinkError::Protocol("it did not begin with hello"));
+        };
+        if version != VERSION {
+            return Err(LinkError::Version {
+                theirs: version,
+                ours: VERSION,
+            });
+        }
+        let mut routes = Routes::default();
+        let mut adopted = Adopted::new();
+        let mut resume = Vec::new();
+        for status in execs {
+            let receiver = routes.expect_exec(status.exec, ADOPTED_OUTPUT_BYTES)?;
+            resume.push(Resume {
+                exec: status.exec,
+                stdout: 0,
+                stderr: 0,
+            });
+            adopted.insert(status.exec, (status, receiver));
+        }
+        let welcome = encode(&ToAgent::Welcome {
+            version: VERSION,
+            resume,
+        })?;
+        writer.write_all(&welcome).await?;
+
+        let (outbox, inbox) = mpsc::channel(OUTBOX_FRAMES);
+        let routes = Arc::new(Mutex::new(routes));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(write_all(writer, inbox));
+        tasks.spawn(read_all(reader, Arc::clone(&routes)));
+        Ok((
+            Self {
+                outbox,
+                routes,
+                tasks,
+            },
+            adopted,
+        ))
+    }
+
+    pub(crate) async fn send(&self, message: ToAgent) -> Result<(), LinkError> {
+        self.outbox.send(message).await.map_err(|_| LinkError::Lost)
+    }
+
+    /// Starts a command; its events come by the receiver, which closes when the link is lost.
+    pub(crate) async fn start(
+        &self,
+        command: Command,
+    ) -> Result<(ExecId, mpsc::Receiver<ExecEvent>), LinkError> {
+        let (exec, receiver) = self.routes().new_exec(command.output_bytes)?;
+        self.send(ToAgent::Start { exec, command }).await?;
+        Ok((exec, receiver))
+    }
+
+    pub(crate) fn new_request(
+        &self,
+        max_bytes: u64,
+    ) -> Result<(RequestId, mpsc::Receiver<FileEvent>), LinkError> {
+        self.routes().new_request(max_bytes)
+    }
+
+    pub(crate) async fn ping(&self) -> Result<(), LinkError> {
+        let pong = self.routes().expect_pong()?;
+        self.send(ToAgent::Ping).await?;
+        pong.await.map_err(|_| LinkError::Lost)
+    }
+
+    fn routes(&self) -> MutexGuard<'_, Routes> {
+        lock(&self.routes)
+    }
+
+    /// Ends both tasks and waits for them.
+    pub(crate) async fn close(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+/// A panic while the table was held leaves it usable: each change of it is one insert or remove.
+fn lock(routes: &Mutex<Routes>) -> MutexGuard<'_, Routes> {
+    routes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn read_frame<R: AsyncRead + Unpin>(reader: &mut R) -> Result<FromAgent, LinkError> {
+    let mut head = [0; 4];
+    reader.read_exact(&mut head).await?;
+    let mut body = vec![0; frame_length(head)?];
+    reader.read_exact(&mut body).await?;
+    Ok(decode(&body)?)
+}
+
+async fn read_all<R: AsyncRead + Unpin>(mut reader: R, routes: Arc<Mutex<Routes>>) {
+    let ended = loop {
+        let message = match read_frame(&mut reader).await {
+            Ok(message) => message,
+            Err(error) => break error,
+        };
+        let delivery = lock(&routes).route(message);
+        match delivery {
+            Ok(Some(delivery)) => delivery.hand_over().await,
+            Ok(None) => {}
+            Err(error) => break error,
+        }
+    };
+    match ended {
+        LinkError::Io(_) => tracing::debug!("the link ended"),
+        breach => tracing::warn!(error = %breach, "the link was cut"),
+    }
+    lock(&routes).lose();
+}
+
+async fn write_all<W: AsyncWrite + Unpin>(mut writer: W, mut inbox: mpsc::Receiver<ToAgent>) {
+    while let Some(message) = inbox.recv().await {
+        let mut bytes = match encode(&message) {
+            Ok(frame) => frame,
+            Err(error) => {
+                tracing::error!(%error, "a message was too large for the link");
+                continue;
+            }
+        };
+        // What waits already goes out in the same write: one wake-up of the agent instead of two.
+        while bytes.len() < contracts::link::MAX_CHUNK_BYTES {
+            let Ok(next) = inbox.try_recv() else { break };
+            match encode(&next) {
+                Ok(frame) => bytes.extend_from_slice(&frame),
+                Err(error) => tracing::error!(%error, "a message was too large for the link"),
+            }
+        }
+        if writer.write_all(&bytes).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Who waits for what on one link, and the checks that a frame must pass to reach them.
+
+use crate::LinkError;
+use contracts::link::{ExecId, Exited, FileError, FromAgent, RequestId, Stream, Truncation};
+use std::collections::HashMap;
+use tokio::sync::{mpsc, oneshot};
+
+/// Pieces that may wait for a slow reader of one command; the link stops behind them, and so does
+/// the agent: that is the back-pressure.
+const EVENTS_IN_FLIGHT: usize = 16;
+
+/// Commands that one sandbox may have at a time. Bounds what a hostile Hello can make us hold.
+const MAX_EXECS: usize = 1024;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExecEvent {
+    Started,
+    Output {
+        stream: Stream,
+        data: Vec<u8>,
+    },
+    /// Always the last.
+    Exited(Exited),
+}
+
+#[derive(Debug)]
+pub(crate) enum FileEvent {
+    Piece {
+        path: String,
+        executable: bool,
+        data: Vec<u8>,
+        last: bool,
+    },
+    Done(Result<Truncation, FileError>),
+}
+
+#[derive(Default)]
+pub(crate) struct Routes {
+    execs: HashMap<ExecId, ExecRoute>,
+    requests: HashMap<RequestId, RequestRoute>,
+    pongs: Vec<oneshot::Sender<()>>,
+    next_exec: ExecId,
+    next_request: RequestId,
+    lost: bool,
+}
+
+struct ExecRoute {
+    events: mpsc::Sender<ExecEvent>,
+    /// Bytes of stdout and stderr so far, and the most that each may reach.
+    seen: [u64; 2],
+    cap: u64,
+}
+
+struct RequestRoute {
+    events: mpsc::Sender<FileEvent>,
+    bytes_left: u64,
+}
+
+/// A checked frame and its receiver, handed over outside the table's lock.
+pub(crate) enum Delivery {
+    Exec(mpsc::Sender<ExecEvent>, ExecEvent),
+    File(mpsc::Sender<FileEvent>, FileEvent),
+}
+
+impl Delivery {
+    /// Waits until the receiver has room. One that went away is no fault of the link's.
+    pub(crate) async fn hand_over(self) {
+        match self {
+            Self::Exec(to, event) => drop(to.send(event).await),
+            Self::File(to, event) => drop(to.send(event).await),
+        }
+    }
+}
+
+impl Routes {
+    /// Registers a command that the agent already knows, and keeps its id from being drawn again.
+    pub(crate) fn expect_exec(
+        &mut self,
+        exec: ExecId,
+        cap: u64,
+    ) -> Result<mpsc::Receiver<ExecEvent>, LinkError> {
+        if self.execs.len() >= MAX_EXECS || self.execs.contains_key(&exec) {
+            return Err(LinkError::Protocol(
+                "it has too many commands, or one twice",
+            ));
+        }
+        let (events, receiver) = mpsc::channel(EVENTS_IN_FLIGHT);
+        self.execs.insert(
+            exec,
+            ExecRoute {
+                events,
+                seen: [0, 0],
+                cap,
+            },
+        );
+        self.next_exec = self.next_exec.max(exec.wrapping_add(1));
+        Ok(receiver)
+    }
+
+    pub(crate) fn new_exec(
+        &mut self,
+        cap: u64,
+    ) -> Result<(ExecId, mpsc::Receiver<ExecEvent>), LinkError> {
+        self.alive()?;
+        let exec = self.next_exec;
+        Ok((exec, self.expect_exec(exec, cap)?))
+    }
+
+    pub(crate) fn new_request(
+        &mut self,
+        max_bytes: u64,
+    ) -> Result<(RequestId, mpsc::Receiver<FileEvent>), LinkError> {
+        self.alive()?;
+        let request = self.next_request;
+        self.next_request = request.wrapping_add(1);
+        let (events, receiver) = mpsc::channel(EVENTS_IN_FLIGHT);
+        self.requests.insert(
+            request,
+            RequestRoute {
+                events,
+                bytes_left: max_bytes,
+            },
+        );
+        Ok((request, receiver))
+    }
+
+    pub(crate) fn expect_pong(&mut self) -> Result<oneshot::Receiver<()>, LinkError> {
+        self.alive()?;
+        let (sender, receiver) = oneshot::channel();
+        self.pongs.push(sender);
+        Ok(receiver)
+    }
+
+    /// Drops every sender, so that whoever waits sees the end.
+    pub(crate) fn lose(&mut self) {
+        self.lost = true;
+        self.execs.clear();
+        self.requests.clear();
+        self.pongs.clear();
+    }
+
+    fn alive(&self) -> Result<(), LinkError> {
+        if self.lost {
+            Err(LinkError::Lost)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Checks a frame. Frames for somebody who stopped waiting are dropped.
+    pub(crate) fn route(&mut self, message: FromAgent) -> Result<Option<Delivery>, LinkError> {
+        match message {
+            FromAgent::Hello { .. } => Err(LinkError::Protocol("it said hello twice")),
+            FromAgent::Pong => {
+                self.pongs.drain(..).for_each(|pong| drop(pong.send(())));
+                Ok(None)
+            }
+            FromAgent::Started { exec } => Ok(self
+                .execs
+                .get(&exec)
+                .map(|route| Delivery::Exec(route.events.clone(), ExecEvent::Started))),
+            FromAgent::Output {
+                exec,
+                stream,
+                offset,
+                data,
+            } => {
+                let Some(route) = self.execs.get_mut(&exec) else {
+                    return Ok(None);
+                };
+                let seen = &mut route.seen[stream as usize];
+                if offset != *seen {
+                    return Err(LinkError::Protocol(
+                        "output does not continue where it stopped",
+                    ));
+                }
+                *seen += data.len() as u64;
+                if *seen > route.cap {
+                    return Err(LinkError::Protocol("output beyond its cap"));
+                }
+                Ok(Some(Delivery::Exec(
+                    route.events.clone(),
+                    ExecEvent::Output { stream, data },
+                )))
+            }
+            FromAgent::Exited { exec, exited } => Ok(self
+                .execs
+                .remove(&exec)
+                .map(|route| Delivery::Exec(route.events, ExecEvent::Exited(exited)))),
+            FromAgent::File {
+                request,
+                path,
+                executable,
+                data,
+                last,
+            } => {
+                let Some(route) = self.requests.get_mut(&request) else {
+                    return Ok(None);
+                };
+                // The path counts too: files without content must not be free.
+                let size = (data.len() + path.len() + 1) as u64;
+                route.bytes_left = route
+                    .bytes_left
+                    .checked_sub(size)
+                    .ok_or(LinkError::TooMuch)?;
+                let piece = FileEvent::Piece {
+                    path,
+                    executable,
+                    data,
+                    last,
+                };
+                Ok(Some(Delivery::File(route.events.clone(), piece)))
+            }
+            FromAgent::Done { request, outcome } => Ok(self
+                .requests
+                .remove(&request)
+                .map(|route| Delivery::File(route.events, FileEvent::Done(outcome)))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output(exec: ExecId, offset: u64, bytes: usize) -> FromAgent {
+        FromAgent::Output {
+            exec,
+            stream: Stream::Stdout,
+            offset,
+            data: vec![b'x'; bytes],
+        }
+    }
+
+    #[test]
+    fn output_must_continue_where_it_stopped() {
+        let mut routes = Routes::default();
+        let (exec, _events) = routes.new_exec(100).unwrap();
+        assert!(routes.route(output(exec, 0, 10)).is_ok());
+        assert!(routes.route(output(exec, 0, 10)).is_err());
+    }
+
+    #[test]
+    fn output_beyond_the_cap_ends_the_link() {
+        let mut routes = Routes::default();
+        let (exec, _events) = routes.new_exec(10).unwrap();
+        assert!(routes.route(output(exec, 0, 11)).is_err());
+    }
+
+    #[test]
+    fn frames_for_a_command_that_nobody_started_are_dropped() {
+        let mut routes = Routes::default();
+        assert!(matches!(routes.route(output(7, 0, 10)), Ok(None)));
+    }
+
+    #[test]
+    fn a_collect_that_sends_more_than_was_asked_for_ends_the_link() {
+        let mut routes = Routes::default();
+        let (request, _events) = routes.new_request(8).unwrap();
+        let piece = FromAgent::File {
+            request,
+            path: "a".into(),
+            executable: false,
+            data: vec![0; 9],
+            last: true,
+        };
+        assert!(matches!(routes.route(piece), Err(LinkError::TooMuch)));
+    }
+
+    #[test]
+    fn after_the_loss_nothing_new_begins() {
+        let mut routes = Routes::default();
+        routes.lose();
+        assert!(routes.new_exec(1).is_err());
+        assert!(routes.new_request(1).is_err());
+        assert!(routes.expect_pong().is_err());
+    }
+}

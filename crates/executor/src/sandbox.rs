@@ -1,0 +1,297 @@
+//! A sandbox as its user sees it: commands to run, files to put and to collect, and an end.
+//!
+//! ```text
+//!   Engine::create ──► waiting ──start──► running ──Exited──► (waiting) ──close──► removed
+//!                         │                  │                               ▲
+//!                         └── link lost ─────┴── kill ───────────────────────┘
+//! ```
+//!
+//! `close` is the normal end. A sandbox that is dropped instead is left to the sweep by label, which
+//! knows that nobody owns it.
+
+pub use crate::link::ExecEvent;
+use crate::{
+    EngineError, LinkError,
+    link::{Adopted, FileEvent, Link},
+};
+use async_trait::async_trait;
+use contracts::{
+    SandboxId,
+    link::{Command, ExecId, ExecStatus, MAX_CHUNK_BYTES, RequestId, Root, ToAgent, Truncation},
+};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::mpsc,
+};
+
+/// What stands around the agent: the wall, seen from outside.
+#[async_trait]
+pub trait Enclosure: Send + Sync {
+    /// Ends every process inside at once. Returns when the kernel has been told.
+    async fn kill(&self) -> Result<(), EngineError>;
+
+    /// What the cgroup has counted. Zeros where nobody counts.
+    async fn counters(&self) -> Counters;
+
+    /// Stops or resumes every process inside without their knowledge.
+    async fn freeze(&self, frozen: bool) -> Result<(), EngineError>;
+
+    /// Ends and removes all that belongs to the sandbox.
+    async fn remove(&self) -> Result<(), EngineError>;
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub oom_kills: u64,
+    pub memory_peak_bytes: u64,
+    pub cpu_us: u64,
+}
+
+/// A collected file, in the order in which the agent found it. The path was checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CollectedFile {
+    pub path: String,
+    pub executable: bool,
+    pub data: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Collected {
+    pub files: Vec<CollectedFile>,
+    /// A cap left something out.
+    pub truncated: bool,
+}
+
+pub struct Sandbox {
+    id: SandboxId,
+    link: Link,
+    enclosure: Arc<dyn Enclosure>,
+    adopted: Mutex<Adopted>,
+}
+
+/// One command in a sandbox.
+pub struct Exec {
+    id: ExecId,
+    events: mpsc::Receiver<ExecEvent>,
+}
+
+impl Sandbox {
+    /// Shakes hands with the agent behind a verified stream.
+    pub async fn over<S>(
+        id: SandboxId,
+        stream: S,
+        enclosure: Arc<dyn Enclosure>,
+    ) -> Result<Self, LinkError>
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let (link, adopted) = Link::open(stream).await?;
+        Ok(Self {
+            id,
+            link,
+            enclosure,
+            adopted: Mutex::new(adopted),
+        })
+    }
+
+    pub fn id(&self) -> &SandboxId {
+        &self.id
+    }
+
+    /// The commands of an earlier life of the node, each once. Their output comes from the start.
+    pub fn adopted_execs(&self) -> Vec<(ExecStatus, Exec)> {
+        let mut adopted = self.adopted.lock().unwrap_or_else(PoisonError::into_inner);
+        let exec = |(id, (status, events))| (status, Exec { id, events });
+        adopted.drain().map(exec).collect()
+    }
+
+    pub async fn start(&self, command: Command) -> Result<Exec, LinkError> {
+        let (id, events) = self.link.start(command).await?;
+        Ok(Exec { id, events })
+    }
+
+    /// Bytes for a command's standard input; waits while the agent is behind.
+    pub async fn stdin(&self, exec: ExecId, data: &[u8]) -> Result<(), LinkError> {
+        for piece in data.chunks(MAX_CHUNK_BYTES) {
+            self.link
+                .send(ToAgent::Stdin {
+                    exec,
+                    data: piece.to_vec(),
+                })
+                .await?;
+        }
+        Ok(())
+    }
+
+    pub async fn end_stdin(&self, exec: ExecId) -> Result<(), LinkError> {
+        self.link.send(ToAgent::StdinEnd { exec }).await
+    }
+
+    /// A signal to a command's whole process tree, by way of the agent.
+    pub async fn signal(&self, exec: ExecId, signal: i32) -> Result<(), LinkError> {
+        self.link.send(ToAgent::Signal { exec, signal }).await
+    }
+
+    /// Lets the agent drop an ended command's output.
+    pub async fn forget(&self, exec: ExecId) -> Result<(), LinkError> {
+        self.link.send(ToAgent::Forget { exec }).await
+    }
+
+    /// Proves that the agent answers.
+    pub async fn ping(&self) -> Result<(), LinkError> {
+        self.link.ping().await
+    }
+
+    /// Writes one file beneath its root.
+    pub async fn put(
+        &self,
+        root: Root,
+        path: &str,
+        executable: bool,
+        data: &[u8],
+    ) -> Result<(), LinkError> {
+        let (request, mut events) = self.link.new_request(0)?;
+        let mut pieces = data.chunks(MAX_CHUNK_BYTES).peekable();
+        loop {
+            let piece = pieces.next().unwrap_or_default();
+            let last = pieces.peek().is_none();
+            let message = put_piece(request, root, path, executable, piece, last);
+            self.link.send(message).await?;
+            if last {
+                break;
+            }
+        }
+        match events.recv().await {
+            Some(FileEvent::Done(Ok(_))) => Ok(()),
+            Some(FileEvent::Done(Err(error))) => Err(LinkError::File(error)),
+            Some(FileEvent::Piece { .. }) => Err(LinkError::Protocol("a file came for a put")),
+            None => Err(LinkError::Lost),
+        }
+    }
+
+    /// Reads what the globs match beneath `root`/`within`; with no globs, the one file `within`.
+    pub async fn collect(
+        &self,
+        root: Root,
+        within: &str,
+        globs: &[String],
+        max_files: u32,
+        max_bytes: u64,
+    ) -> Result<Collected, LinkError> {
+        // Room for the paths themselves beside the content that was asked for.
+        let paths = u64::from(max_files) * (contracts::file::MAX_PATH_BYTES as u64 + 1);
+        let (request, mut events) = self.link.new_request(max_bytes + paths)?;
+        let message = ToAgent::Collect {
+            request,
+            root,
+            within: within.to_owned(),
+            globs: globs.to_vec(),
+            max_files,
+            max_bytes,
+        };
+        self.link.send(message).await?;
+        let mut collected = Collected::default();
+        let mut open: Option<CollectedFile> = None;
+        while let Some(event) = events.recv().await {
+            match event {
+                FileEvent::Piece {
+                    path,
+                    executable,
+                    data,
+                    last,
+                } => {
+                    let mut file = match open.take() {
+                        Some(file) if file.path == path => file,
+                        Some(_) => return Err(LinkError::Protocol("files are interleaved")),
+                        None => new_file(&path, executable, &collected, max_files)?,
+                    };
+                    file.data.extend_from_slice(&data);
+                    if last {
+                        collected.files.push(file)
+                    } else {
+                        open = Some(file)
+                    }
+                }
+                FileEvent::Done(Ok(truncation)) => {
+                    collected.truncated = truncation == Truncation::LeftOut;
+                    return Ok(collected);
+                }
+                FileEvent::Done(Err(error)) => return Err(LinkError::File(error)),
+            }
+        }
+        Err(LinkError::Lost)
+    }
+
+    pub async fn kill(&self) -> Result<(), EngineError> {
+        self.enclosure.kill().await
+    }
+
+    pub async fn counters(&self) -> Counters {
+        self.enclosure.counters().await
+    }
+
+    pub async fn freeze(&self, frozen: bool) -> Result<(), EngineError> {
+        self.enclosure.freeze(frozen).await
+    }
+
+    /// The normal end: the link is closed, every process ends, nothing remains.
+    pub async fn close(self) -> Result<(), EngineError> {
+        self.link.close().await;
+        self.enclosure.remove().await
+    }
+
+    /// Lets go of the sandbox without ending it: the next life of the node adopts it.
+    pub async fn leave(self) {
+        self.link.close().await;
+    }
+}
+
+impl Exec {
+    pub fn id(&self) -> ExecId {
+        self.id
+    }
+
+    /// The next event; `None` when the link was lost before the command's end was told.
+    pub async fn next(&mut self) -> Option<ExecEvent> {
+        self.events.recv().await
+    }
+}
+
+fn put_piece(
+    request: RequestId,
+    root: Root,
+    path: &str,
+    executable: bool,
+    piece: &[u8],
+    last: bool,
+) -> ToAgent {
+    ToAgent::Put {
+        request,
+        root,
+        path: path.to_owned(),
+        executable,
+        data: piece.to_vec(),
+        last,
+    }
+}
+
+/// A new file in a collection: the agent's word for its path is checked like a caller's.
+fn new_file(
+    path: &str,
+    executable: bool,
+    collected: &Collected,
+    max_files: u32,
+) -> Result<CollectedFile, LinkError> {
+    if contracts::file::check_path(path).is_err() {
+        return Err(LinkError::Protocol("a collected path leaves its folder"));
+    }
+    if collected.files.len() >= max_files as usize {
+        return Err(LinkError::TooMuch);
+    }
+    Ok(CollectedFile {
+        path: path.to_owned(),
+        executable,
+        data: Vec::new(),
+    })
+}

@@ -1,0 +1,50 @@
+//! What the creation of a sandbox fixes. Sandboxes of one shape are alike until a job claims one.
+
+use crate::PinnedImage;
+use contracts::{limits::Limits, sandbox::NetworkPolicy};
+use std::{fmt, sync::Arc};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shape {
+    pub image: Arc<PinnedImage>,
+    pub limits: Limits,
+    pub network: NetworkPolicy,
+    pub inference: bool,
+}
+
+/// The text that two shapes share exactly when one's sandbox can serve the other's job.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShapeKey(String);
+
+impl Shape {
+    /// Output limits are the agent's and come with the command, so they are no part of the key.
+    pub fn key(&self) -> ShapeKey {
+        let Limits {
+            memory_bytes,
+            cpus,
+            pids,
+            open_files,
+            file_size_bytes,
+            workspace_bytes,
+            tmp_bytes,
+            output_bytes: _,
+        } = &self.limits;
+        ShapeKey(format!(
+            "{}/m{memory_bytes}-c{cpus}-p{pids}-o{open_files}-f{file_size_bytes}\
+             -w{workspace_bytes}-t{tmp_bytes}/{:?}/{}",
+            self.image.id, self.network, self.inference
+        ))
+    }
+}
+
+impl ShapeKey {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ShapeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
