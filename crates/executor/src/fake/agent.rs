@@ -212,7 +212,7 @@ async fn converse(agent: Arc<Agent>, stream: DuplexStream) -> Option<()> {
     });
     say.send(FromAgent::Hello {
         version: VERSION,
-        execs,
+        execs: agent.statuses(),
     })
     .await
     .ok()?;
@@ -242,15 +242,7 @@ async fn converse(agent: Arc<Agent>, stream: DuplexStream) -> Option<()> {
                 data,
                 last,
             } => {
-                let key = (root as u8, path);
-                let mut memory = agent.memory();
-                memory
-                    .files
-                    .entry(key)
-                    .or_insert((executable, Vec::new()))
-                    .1
-                    .extend(data);
-                drop(memory);
+                agent.put(root, path, executable, data);
                 if last {
                     let outcome = Ok(Truncation::Whole);
                     say.send(FromAgent::Done { request, outcome }).await.ok()?;
