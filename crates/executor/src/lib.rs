@@ -1,14 +1,19 @@
 //! Turns a job into an isolated run: the engines that make sandboxes, and the host's side of the
 //! link to the agent inside each of them. Knows neither HTTP nor provider keys.
 
+pub mod direct;
 pub mod engine;
 pub mod error;
 pub mod fake;
 mod link;
+pub mod podman;
 pub mod sandbox;
+mod seccomp;
 pub mod shape;
 
 pub use engine::{Engine, EngineKind, Found, Labels, PinnedImage};
 pub use error::{EngineError, LinkError};
-pub use sandbox::{Collected, CollectedFile, Counters, Enclosure, Exec, ExecEvent, Sandbox};
+pub use sandbox::{
+    Collected, CollectedFile, Counters, Enclosure, Exec, ExecEvent, Places, Sandbox,
+};
 pub use shape::{Shape, ShapeKey};

@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use contracts::{
     SandboxId,
     link::{Command, ExecId, ExecStatus, MAX_CHUNK_BYTES, RequestId, Root, ToAgent, Truncation},
+    sandbox::path,
 };
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::{
@@ -28,6 +29,11 @@ use tokio::{
 /// What stands around the agent: the wall, seen from outside.
 #[async_trait]
 pub trait Enclosure: Send + Sync {
+    /// Where the sandbox's folders are, as code inside names them.
+    fn places(&self) -> Places {
+        Places::default()
+    }
+
     /// Ends every process inside at once. Returns when the kernel has been told.
     async fn kill(&self) -> Result<(), EngineError>;
 
@@ -39,6 +45,23 @@ pub trait Enclosure: Send + Sync {
 
     /// Ends and removes all that belongs to the sandbox.
     async fn remove(&self) -> Result<(), EngineError>;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    pub workspace: String,
+    pub job: String,
+    pub tmp: String,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            workspace: path::WORKSPACE.into(),
+            job: path::JOB.into(),
+            tmp: path::TMP.into(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -97,6 +120,10 @@ impl Sandbox {
 
     pub fn id(&self) -> &SandboxId {
         &self.id
+    }
+
+    pub fn places(&self) -> Places {
+        self.enclosure.places()
     }
 
     /// The commands of an earlier life of the node, each once. Their output comes from the start.

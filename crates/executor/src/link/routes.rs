@@ -152,7 +152,10 @@ impl Routes {
         match message {
             FromAgent::Hello { .. } => Err(LinkError::Protocol("it said hello twice")),
             FromAgent::Pong => {
-                self.pongs.drain(..).for_each(|pong| drop(pong.send(())));
+                for pong in self.pongs.drain(..) {
+                    // Who asked may have stopped waiting.
+                    let _unheard = pong.send(());
+                }
                 Ok(None)
             }
             FromAgent::Started { exec } => Ok(self

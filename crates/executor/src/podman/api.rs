@@ -1,0 +1,263 @@
+//! The calls to Podman: `podman-api` where it has one, a small typed request where it has not.
+//!
+//! Creation is our own request because the library's options drop what we must be sure of: it sends
+//! `no_new_privilages`, which Podman ignores in silence.
+
+use super::spec::ContainerSpec;
+use crate::{EngineError, Found, Labels};
+use contracts::{ImageRef, SandboxId, sandbox::label};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{Request, StatusCode, body::Bytes, header};
+use hyper_util::rt::TokioIo;
+use podman_api::{
+    ApiVersion, Error as ApiError, Id, Podman,
+    opts::{ContainerDeleteOpts, ContainerListFilter, ContainerListOpts, PullOpts},
+};
+use serde::Deserialize;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::{net::UnixStream, task::JoinSet};
+
+/// Podman answers a creation within milliseconds; this bounds a hung service.
+const CREATE_LIMIT: Duration = Duration::from_secs(60);
+/// Largest answer that we read of our own requests.
+const MAX_ANSWER_BYTES: usize = 1 << 20;
+/// A removal can find a mount busy while the container's monitor is still leaving it.
+const REMOVE_PAUSES_MS: [u64; 5] = [20, 60, 150, 400, 1000];
+
+pub(super) struct Api {
+    podman: Podman,
+    socket: PathBuf,
+}
+
+/// What matters of `podman info`.
+pub(super) struct Info {
+    pub(super) version: String,
+    pub(super) runtime: String,
+    pub(super) rootless: bool,
+    pub(super) cgroup_version: String,
+    pub(super) cgroup_controllers: Vec<String>,
+}
+
+/// What matters of an image's inspection.
+pub(super) struct Inspected {
+    pub(super) id: String,
+    pub(super) env: Vec<String>,
+    pub(super) entrypoint: Vec<String>,
+    pub(super) cmd: Vec<String>,
+}
+
+impl Api {
+    pub(super) fn new(socket: &Path) -> Self {
+        let podman = Podman::unix_versioned(socket, ApiVersion::new(4, Some(0), Some(0)));
+        Self {
+            podman,
+            socket: socket.to_owned(),
+        }
+    }
+
+    pub(super) async fn ping(&self) -> Result<(), EngineError> {
+        let answered = tokio::time::timeout(Duration::from_secs(5), self.podman.ping()).await;
+        let slow = EngineError::Slow {
+            step: "engine",
+            limit: Duration::from_secs(5),
+        };
+        answered.map_err(|_| slow)?.map(drop).map_err(unreachable)
+    }
+
+    pub(super) async fn info(&self) -> Result<Info, EngineError> {
+        let info = self.podman.info().await.map_err(unreachable)?;
+        let host = info
+            .host
+            .ok_or_else(|| EngineError::step("engine", "it told nothing of its host"))?;
+        Ok(Info {
+            version: info
+                .version
+                .and_then(|version| version.version)
+                .unwrap_or_default(),
+            runtime: host
+                .oci_runtime
+                .and_then(|runtime| runtime.name)
+                .unwrap_or_default(),
+            rootless: host
+                .security
+                .and_then(|security| security.rootless)
+                .unwrap_or(false),
+            cgroup_version: host.cgroup_version.unwrap_or_default(),
+            cgroup_controllers: host.cgroup_controllers.unwrap_or_default(),
+        })
+    }
+
+    /// Creates a container and gives its id.
+    pub(super) async fn create(&self, spec: &ContainerSpec) -> Result<String, EngineError> {
+        #[derive(Deserialize)]
+        struct Created {
+            #[serde(rename = "Id")]
+            id: String,
+        }
+        let body = serde_json::to_vec(spec).map_err(|e| EngineError::step("create", e))?;
+        let posted = self.post("/v4.0.0/libpod/containers/create", body);
+        let answer = tokio::time::timeout(CREATE_LIMIT, posted)
+            .await
+            .map_err(|_| EngineError::Slow {
+                step: "create",
+                limit: CREATE_LIMIT,
+            })??;
+        let created: Created =
+            serde_json::from_slice(&answer).map_err(|e| EngineError::step("create", e))?;
+        Ok(created.id)
+    }
+
+    async fn post(&self, path: &str, body: Vec<u8>) -> Result<Bytes, EngineError> {
+        let failed = |e: hyper::Error| EngineError::step("create", e);
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|e| EngineError::Unreachable(e.into()))?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(failed)?;
+        // The connection lives as long as this call: dropping the set ends it.
+        let mut driver = JoinSet::new();
+        driver.spawn(connection);
+        let request = Request::post(path)
+            .header(header::HOST, "podman")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|e| EngineError::step("create", e))?;
+        let response = sender.send_request(request).await.map_err(failed)?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES)
+            .collect()
+            .await;
+        let body = body.map_err(|e| EngineError::step("create", e))?.to_bytes();
+        if status == StatusCode::CREATED {
+            return Ok(body);
+        }
+        Err(EngineError::step("create", fault_text(status, &body)))
+    }
+
+    pub(super) async fn start(&self, container: &str) -> Result<(), EngineError> {
+        let started = self.podman.containers().get(container).start(None).await;
+        started.map_err(|e| EngineError::step("start", e))
+    }
+
+    /// Removes a container by id or name, killing it if it runs. Gone already is done.
+    pub(super) async fn remove(&self, container: &str) -> Result<(), EngineError> {
+        let opts = ContainerDeleteOpts::builder()
+            .force(true)
+            .volumes(true)
+            .timeout(0)
+            .build();
+        let mut pauses = REMOVE_PAUSES_MS.iter();
+        loop {
+            let error = match self.podman.containers().get(container).delete(&opts).await {
+                Ok(()) => return Ok(()),
+                Err(ApiError::Fault { code, .. }) if code.as_u16() == 404 => return Ok(()),
+                Err(error) => error,
+            };
+            let Some(&pause) = pauses.next() else {
+                return Err(EngineError::step("remove", error));
+            };
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+    }
+
+    pub(super) async fn kill(&self, container: &str) -> Result<(), EngineError> {
+        let killed = self
+            .podman
+            .containers()
+            .get(container)
+            .send_signal("SIGKILL")
+            .await;
+        killed.map_err(|e| EngineError::step("kill", e))
+    }
+
+    pub(super) async fn list(&self, key: &str, value: &str) -> Result<Vec<Found>, EngineError> {
+        let filter = ContainerListFilter::LabelKeyVal(key.to_owned(), value.to_owned());
+        let opts = ContainerListOpts::builder()
+            .all(true)
+            .filter([filter])
+            .build();
+        let containers = self
+            .podman
+            .containers()
+            .list(&opts)
+            .await
+            .map_err(unreachable)?;
+        Ok(containers.into_iter().filter_map(found).collect())
+    }
+
+    /// `None` when the image is not on this node.
+    pub(super) async fn image(&self, image: &ImageRef) -> Result<Option<Inspected>, EngineError> {
+        let inspected = match self.podman.images().get(encoded(image)).inspect().await {
+            Ok(inspected) => inspected,
+            Err(ApiError::Fault { code, .. }) if code.as_u16() == 404 => return Ok(None),
+            Err(error) => return Err(unreachable(error)),
+        };
+        let (env, entrypoint, cmd) = match inspected.config {
+            Some(config) => (config.env, config.entrypoint, config.cmd),
+            None => (None, None, None),
+        };
+        let id = inspected
+            .id
+            .ok_or_else(|| EngineError::step("image", "Podman named no id"))?;
+        Ok(Some(Inspected {
+            id,
+            env: env.unwrap_or_default(),
+            entrypoint: entrypoint.unwrap_or_default(),
+            cmd: cmd.unwrap_or_default(),
+        }))
+    }
+
+    pub(super) async fn pull(&self, image: &ImageRef) -> Result<(), String> {
+        use futures::TryStreamExt;
+        let opts = PullOpts::builder()
+            .reference(image.as_str())
+            .quiet(true)
+            .build();
+        let images = self.podman.images();
+        let mut reports = images.pull(&opts);
+        while let Some(report) = reports.try_next().await.map_err(|e| e.to_string())? {
+            if let Some(error) = report.error {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The reference as one segment of a path.
+fn encoded(image: &ImageRef) -> Id {
+    Id::from(image.as_str().replace('/', "%2F").replace('@', "%40"))
+}
+
+fn unreachable(error: ApiError) -> EngineError {
+    EngineError::Unreachable(Box::new(error))
+}
+
+/// Podman's own words for a refusal, for our log: they may name host paths.
+fn fault_text(status: StatusCode, body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Fault {
+        message: String,
+    }
+    match serde_json::from_slice::<Fault>(body) {
+        Ok(fault) => format!("podman answered {status}: {}", fault.message),
+        Err(_) => format!("podman answered {status}"),
+    }
+}
+
+fn found(container: podman_api::models::ListContainer) -> Option<Found> {
+    let labels: Labels = container.labels.unwrap_or_default().into_iter().collect();
+    let sandbox = SandboxId::new(labels.get(label::SANDBOX)?.clone()).ok()?;
+    Some(Found {
+        sandbox,
+        engine_id: container.id?,
+        running: container.state.as_deref() == Some("running"),
+        image: container.image.unwrap_or_default(),
+        created_at: container.created.map_or(0, |created| created.timestamp()),
+        labels,
+    })
+}

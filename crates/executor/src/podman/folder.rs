@@ -1,0 +1,128 @@
+//! The folder of one sandbox on the host, and the socket that its agent connects to.
+//!
+//! It is the only thing of the host that a sandbox sees, and it sees it read-only: the agent's
+//! connection needs no more. The socket is unlinked as soon as the agent is in, so code in the
+//! sandbox finds an empty folder. We only ever bind and unlink in it, never open what lies there.
+
+use contracts::{SandboxId, sandbox::path::LINK_SOCKET};
+use rustix::fs::{AtFlags, Mode, OFlags, chmodat, open, unlinkat};
+use std::{
+    fs::{self, DirBuilder, Permissions},
+    io,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    },
+    path::{Path, PathBuf},
+};
+use tokio::net::UnixListener;
+
+pub(super) struct Folders {
+    root: PathBuf,
+}
+
+impl Folders {
+    /// Opens or makes the root. It lies in a place where others may write, so one that belongs to
+    /// somebody else, or that is a link, is refused.
+    pub(super) fn open(root: &Path) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(root)?;
+        let found = fs::symlink_metadata(root)?;
+        if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() {
+            let message = format!("{} is not a folder of ours", root.display());
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+        }
+        fs::set_permissions(root, Permissions::from_mode(0o700))?;
+        Ok(Self {
+            root: root.canonicalize()?,
+        })
+    }
+
+    pub(super) fn make(&self, id: &SandboxId) -> io::Result<Folder> {
+        let path = self.root.join(id.as_str());
+        DirBuilder::new().mode(0o711).create(&path)?;
+        // The process's umask may have taken the search bit that the agent's user needs.
+        fs::set_permissions(&path, Permissions::from_mode(0o711))?;
+        Ok(Folder { path })
+    }
+
+    pub(super) fn find(&self, id: &SandboxId) -> Option<Folder> {
+        let path = self.root.join(id.as_str());
+        path.is_dir().then_some(Folder { path })
+    }
+}
+
+pub(super) struct Folder {
+    path: PathBuf,
+}
+
+/// A bound socket; dropping it unlinks the name.
+pub(super) struct Listening {
+    listener: UnixListener,
+    folder: OwnedFd,
+}
+
+impl Folder {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn listen(&self) -> io::Result<Listening> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let folder = open(&self.path, flags, Mode::empty())?;
+        // A name left over by an earlier life of the node.
+        match unlinkat(&folder, LINK_SOCKET, AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        // By way of the descriptor: a socket's address has room for 107 bytes, a path has not.
+        let address = format!("/proc/self/fd/{}/{LINK_SOCKET}", folder.as_raw_fd());
+        let listener = UnixListener::bind(address)?;
+        chmodat(
+            &folder,
+            LINK_SOCKET,
+            Mode::from_raw_mode(0o666),
+            AtFlags::empty(),
+        )?;
+        Ok(Listening { listener, folder })
+    }
+
+    pub(super) fn remove(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Listening {
+    pub(super) fn listener(&self) -> &UnixListener {
+        &self.listener
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        // Gone with its folder is gone as well.
+        let _gone = unlinkat(&self.folder, LINK_SOCKET, AtFlags::empty());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_is_gone_when_nobody_listens_and_may_be_bound_again() {
+        let root = std::env::temp_dir().join(format!("pinfold-folder-{}", std::process::id()));
+        let folders = Folders::open(&root).unwrap();
+        let folder = folders.make(&SandboxId::new("a").unwrap()).unwrap();
+        let socket = folder.path().join(LINK_SOCKET);
+        let listening = folder.listen().unwrap();
+        assert!(socket.exists());
+        drop(listening);
+        assert!(!socket.exists());
+        drop(folder.listen().unwrap());
+        folder.remove().unwrap();
+        fs::remove_dir(root).unwrap();
+    }
+}

@@ -1,0 +1,368 @@
+//! From a shape and the host's facts to the container that Podman shall make: the floor as data.
+//!
+//! Pure, so that each line can be tested, and every option stands beside its reason. An option
+//! counts only where its effect was seen from inside: the features look there.
+
+use super::api::Info;
+use crate::{Labels, Shape};
+use contracts::{
+    Faults, SandboxId,
+    limits::Limits,
+    sandbox::{label, path},
+};
+use rustix::process::{Resource, getrlimit};
+use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// User and group inside every sandbox, agent and code alike. The image's USER is ignored.
+const USER: &str = "1000:1000";
+/// Ids that each sandbox's user namespace maps: what images expect of a whole system.
+const USERNS_IDS: u32 = 65536;
+/// Length of the scheduler's accounting period.
+const CPU_PERIOD_US: u64 = 100_000;
+/// Room for `/job`: a specification, a result, and the artifacts folder.
+const JOB_BYTES: u64 = 64 << 20;
+/// Most of `/dev/shm`, where threads of one program share locks.
+const SHM_BYTES: u64 = 64 << 20;
+
+/// Beyond what Podman masks by itself: what tells of the host or of its other tenants.
+const MASKED: [&str; 9] = [
+    "/sys/fs/cgroup",
+    "/sys/kernel",
+    "/sys/module",
+    "/sys/power",
+    "/sys/block",
+    "/sys/class",
+    "/sys/bus",
+    "/sys/devices/virtual",
+    "/proc/pressure",
+];
+
+/// What the host is and can hold, looked at once.
+pub(super) struct Host {
+    pub(super) agent: PathBuf,
+    pub(super) seccomp_profile: PathBuf,
+    /// Whether each sandbox gets its own range of user ids.
+    pub(super) userns_auto: bool,
+    controllers: Vec<String>,
+    max_open_files: Option<u64>,
+    max_processes: Option<u64>,
+}
+
+impl Host {
+    pub(super) fn look(info: &Info, agent: PathBuf, seccomp_profile: PathBuf) -> Self {
+        let subordinate = fs::read_to_string("/etc/subuid").unwrap_or_default();
+        let for_containers = subordinate
+            .lines()
+            .any(|line| line.starts_with("containers:"));
+        Self {
+            agent,
+            seccomp_profile,
+            // Rootless Podman is in a user namespace as it is.
+            userns_auto: !info.rootless && for_containers,
+            controllers: info.cgroup_controllers.clone(),
+            max_open_files: getrlimit(Resource::Nofile).maximum,
+            max_processes: getrlimit(Resource::Nproc).maximum,
+        }
+    }
+
+    pub(super) fn unenforceable(&self, limits: &Limits) -> Faults {
+        let mut faults = Faults::default();
+        let mut needs = |controller: &str, field: &str| {
+            let has = self.controllers.iter().any(|found| found == controller);
+            let message = format!("can't be enforced: the host has no {controller} controller");
+            faults.require(has, &format!("sandbox.limits.{field}"), message);
+        };
+        needs("memory", "memory_bytes");
+        needs("pids", "pids");
+        needs("cpu", "cpus");
+        if let Some(hard) = self.max_open_files {
+            let message = format!("can't be enforced: the host's own hard limit is {hard}");
+            faults.require(
+                limits.open_files <= hard,
+                "sandbox.limits.open_files",
+                message,
+            );
+        }
+        faults
+    }
+}
+
+pub(super) fn name(id: &SandboxId) -> String {
+    format!("pinfold-{id}")
+}
+
+pub(super) fn container(
+    id: &SandboxId,
+    node_id: &str,
+    shape: &Shape,
+    labels: &Labels,
+    host: &Host,
+    link_folder: &Path,
+) -> ContainerSpec {
+    let limits = &shape.limits;
+    let mut labels = labels.clone();
+    labels.insert(label::SANDBOX.to_owned(), id.to_string());
+    labels.insert(label::NODE.to_owned(), node_id.to_owned());
+    ContainerSpec {
+        name: name(id),
+        // By id: a tag could be moved between the look-up and now.
+        image: shape.image.id.clone(),
+        labels,
+        // The agent, whatever the image says its entry point is.
+        entrypoint: vec![path::AGENT.to_owned()],
+        command: Vec::new(),
+        // Not the image's: a WORKDIR under /proc is a known way out.
+        work_dir: "/",
+        user: USER,
+        // Neither the image's nor the service's environment: the agent needs none.
+        env: BTreeMap::new(),
+        unsetenvall: true,
+        httpproxy: false,
+        // Every capability set empty, and nothing that is executed gets one back.
+        cap_drop: ["ALL"],
+        no_new_privileges: true,
+        privileged: false,
+        seccomp_profile_path: host.seccomp_profile.clone(),
+        mask: MASKED,
+        read_only_filesystem: true,
+        // The image's VOLUMEs would be writable disk of the host.
+        image_volume_mode: "ignore",
+        mounts: mounts(limits, host, link_folder),
+        idmappings: host.userns_auto.then_some(IdMappings {
+            auto: true,
+            options: AutoOptions { size: USERNS_IDS },
+        }),
+        // No interface but loopback, and no name service to ask.
+        netns: Namespace { nsmode: "none" },
+        use_image_hosts: true,
+        use_image_resolve_conf: true,
+        hostname: "sandbox",
+        // Own namespaces for the rest. IPC without Podman's own shm mount: one thing less to undo.
+        ipcns: Namespace { nsmode: "none" },
+        pidns: Namespace { nsmode: "private" },
+        utsns: Namespace { nsmode: "private" },
+        cgroupns: Namespace { nsmode: "private" },
+        resource_limits: resources(limits),
+        r_limits: rlimits(limits, host),
+        // Output goes over the link; a log driver would put it on the host's disk.
+        log_configuration: LogConfiguration { driver: "none" },
+        // Nothing of the image's runs beside the agent.
+        healthconfig: HealthConfig { test: ["NONE"] },
+        systemd: "false",
+        sdnotify_mode: "ignore",
+        // The agent's kill is the stop; Podman shall not wait on its own.
+        stop_timeout: 0,
+        stop_signal: 9,
+        umask: "0022",
+    }
+}
+
+/// Sized file systems in memory for what may be written, and two read-only pieces of the host: the
+/// agent's binary, and the folder with its socket.
+fn mounts(limits: &Limits, host: &Host, link_folder: &Path) -> Vec<Mount> {
+    let job_bytes = JOB_BYTES.min(limits.memory_bytes / 4);
+    let shm_bytes = SHM_BYTES.min(limits.memory_bytes / 8);
+    vec![
+        tmpfs(path::WORKSPACE, limits.workspace_bytes),
+        tmpfs(path::TMP, limits.tmp_bytes),
+        tmpfs(path::JOB, job_bytes),
+        tmpfs("/dev/shm", shm_bytes),
+        bind(&host.agent, path::AGENT, &["ro", "nosuid", "nodev"]),
+        bind(
+            link_folder,
+            path::LINK_DIR,
+            &["ro", "nosuid", "nodev", "noexec"],
+        ),
+    ]
+}
+
+fn tmpfs(destination: &'static str, bytes: u64) -> Mount {
+    // Each file needs an inode of kernel memory: one per 4 KiB bounds them with the size.
+    let inodes = (bytes / 4096).max(16);
+    let options = vec![
+        format!("size={bytes}"),
+        format!("nr_inodes={inodes}"),
+        "mode=1777".to_owned(),
+        "nosuid".to_owned(),
+        "nodev".to_owned(),
+    ];
+    Mount {
+        destination,
+        kind: "tmpfs",
+        source: "tmpfs".into(),
+        options,
+    }
+}
+
+fn bind(source: &Path, destination: &'static str, options: &[&str]) -> Mount {
+    let options = options
+        .iter()
+        .chain(&["rbind", "rprivate"])
+        .map(|o| (*o).to_owned())
+        .collect();
+    Mount {
+        destination,
+        kind: "bind",
+        source: source.to_owned(),
+        options,
+    }
+}
+
+fn resources(limits: &Limits) -> Resources {
+    // Below a hundredth of a core the kernel refuses the quota; admission asks for more.
+    let quota = (limits.cpus * CPU_PERIOD_US as f64).round().max(1000.0) as u64;
+    Resources {
+        // Memory and swap together have the memory's limit: no swap.
+        memory: MemoryLimit {
+            limit: limits.memory_bytes,
+            swap: limits.memory_bytes,
+        },
+        // The agent is one of them.
+        pids: PidsLimit {
+            limit: limits.pids + 1,
+        },
+        cpu: CpuLimit {
+            quota,
+            period: CPU_PERIOD_US,
+        },
+    }
+}
+
+fn rlimits(limits: &Limits, host: &Host) -> Vec<RLimit> {
+    let rlimit = |kind, value| RLimit {
+        kind,
+        soft: value,
+        hard: value,
+    };
+    let mut rlimits = vec![
+        rlimit("core", 0),
+        rlimit("fsize", limits.file_size_bytes),
+        rlimit("nofile", limits.open_files),
+    ];
+    // Counted per user over all sandboxes where ranges are shared, so the cgroup does the work and
+    // this is only stated, because Podman would else try to raise it beyond what the host allows.
+    if let Some(hard) = host.max_processes {
+        rlimits.push(rlimit("nproc", hard));
+    }
+    rlimits
+}
+
+/// The body of a container's creation, as far as we use it.
+#[derive(Debug, Serialize)]
+pub(super) struct ContainerSpec {
+    name: String,
+    image: String,
+    labels: Labels,
+    entrypoint: Vec<String>,
+    command: Vec<String>,
+    work_dir: &'static str,
+    user: &'static str,
+    env: BTreeMap<String, String>,
+    unsetenvall: bool,
+    httpproxy: bool,
+    cap_drop: [&'static str; 1],
+    no_new_privileges: bool,
+    privileged: bool,
+    seccomp_profile_path: PathBuf,
+    mask: [&'static str; MASKED.len()],
+    read_only_filesystem: bool,
+    image_volume_mode: &'static str,
+    mounts: Vec<Mount>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idmappings: Option<IdMappings>,
+    netns: Namespace,
+    use_image_hosts: bool,
+    use_image_resolve_conf: bool,
+    hostname: &'static str,
+    ipcns: Namespace,
+    pidns: Namespace,
+    utsns: Namespace,
+    cgroupns: Namespace,
+    resource_limits: Resources,
+    r_limits: Vec<RLimit>,
+    log_configuration: LogConfiguration,
+    healthconfig: HealthConfig,
+    systemd: &'static str,
+    #[serde(rename = "sdnotifyMode")]
+    sdnotify_mode: &'static str,
+    stop_timeout: u64,
+    stop_signal: u8,
+    umask: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Mount {
+    destination: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    source: PathBuf,
+    options: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Namespace {
+    nsmode: &'static str,
+}
+
+/// `userns: auto` in the words that the API really reads.
+#[derive(Debug, Serialize)]
+struct IdMappings {
+    #[serde(rename = "AutoUserNs")]
+    auto: bool,
+    #[serde(rename = "AutoUserNsOpts")]
+    options: AutoOptions,
+}
+
+#[derive(Debug, Serialize)]
+struct AutoOptions {
+    #[serde(rename = "Size")]
+    size: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct Resources {
+    memory: MemoryLimit,
+    pids: PidsLimit,
+    cpu: CpuLimit,
+}
+
+#[derive(Debug, Serialize)]
+struct MemoryLimit {
+    limit: u64,
+    swap: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct PidsLimit {
+    limit: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct CpuLimit {
+    quota: u64,
+    period: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct RLimit {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    soft: u64,
+    hard: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct LogConfiguration {
+    driver: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct HealthConfig {
+    #[serde(rename = "Test")]
+    test: [&'static str; 1],
+}
