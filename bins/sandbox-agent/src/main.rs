@@ -1,3 +1,47 @@
-//! Placeholder until the program lands.
+//! The first process of a sandbox: starts what the host asks for, and tells how it went.
+//!
+//! It is one thread around one `poll`, because it is resident in every sandbox and shares its fate
+//! with hostile code: small, without a runtime, and with nothing in its memory that is worth a look.
 
-fn main() {}
+mod agent;
+mod capture;
+mod connection;
+mod exec;
+mod files;
+mod glob;
+mod options;
+mod probe;
+mod process_setup;
+mod processes;
+mod spawn;
+
+use options::{Mode, Options};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(Mode::Agent(options)) => options,
+        Ok(Mode::Probe) => {
+            println!("{}", probe::report());
+            return ExitCode::SUCCESS;
+        }
+        Err(message) => {
+            eprintln!("sandbox-agent: {message}");
+            return ExitCode::from(64);
+        }
+    };
+    let signals = match process_setup::harden() {
+        Ok(signals) => signals,
+        Err(error) => {
+            eprintln!("sandbox-agent: can't set up the process: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match agent::Agent::new(options, signals).run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sandbox-agent: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
