@@ -26,6 +26,9 @@ const USERNS_IDS: u32 = 65536;
 const CPU_PERIOD_US: u64 = 100_000;
 /// Room for `/job`: a specification, a result, and the artifacts folder.
 const JOB_BYTES: u64 = 64 << 20;
+/// Processes per user id, as far as an rlimit counts them: half of what Podman's service itself may
+/// have on an ordinary host.
+const PROCESSES: u64 = 16384;
 /// Most of `/dev/shm`, where threads of one program share locks.
 const SHM_BYTES: u64 = 64 << 20;
 
@@ -181,12 +184,10 @@ fn mounts(limits: &Limits, host: &Host, link_folder: &Path) -> Vec<Mount> {
     ]
 }
 
+/// The kernel bounds the inodes of such a mount by itself, and charges them to the sandbox's memory.
 fn tmpfs(destination: &'static str, bytes: u64) -> Mount {
-    // Each file needs an inode of kernel memory: one per 4 KiB bounds them with the size.
-    let inodes = (bytes / 4096).max(16);
     let options = vec![
         format!("size={bytes}"),
-        format!("nr_inodes={inodes}"),
         "mode=1777".to_owned(),
         "nosuid".to_owned(),
         "nodev".to_owned(),
@@ -244,11 +245,13 @@ fn rlimits(limits: &Limits, host: &Host) -> Vec<RLimit> {
         rlimit("fsize", limits.file_size_bytes),
         rlimit("nofile", limits.open_files),
     ];
-    // Counted per user over all sandboxes where ranges are shared, so the cgroup does the work and
-    // this is only stated, because Podman would else try to raise it beyond what the host allows.
-    if let Some(hard) = host.max_processes {
-        rlimits.push(rlimit("nproc", hard));
-    }
+    // Counted per user over all sandboxes where ranges are shared, so the cgroup does the work. It
+    // is stated because Podman's own default can be more than the host lets it set.
+    rlimits.push(rlimit(
+        "nproc",
+        host.max_processes
+            .map_or(PROCESSES, |hard| hard.min(PROCESSES)),
+    ));
     rlimits
 }
 
