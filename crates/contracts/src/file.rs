@@ -53,6 +53,11 @@ impl InputFile {
     }
 }
 
+/// Bytes in the one way in which they are written into JSON.
+pub fn base64(bytes: &[u8]) -> String {
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
 /// One artifact of an ended job; its bytes are fetched apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {

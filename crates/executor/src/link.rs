@@ -35,7 +35,7 @@ const ADOPTED_OUTPUT_BYTES: u64 = contracts::limits::Limits::MAXIMUM.output_byte
 pub(crate) struct Link {
     outbox: mpsc::Sender<ToAgent>,
     routes: Arc<Mutex<Routes>>,
-    tasks: JoinSet<()>,
+    tasks: Mutex<JoinSet<()>>,
 }
 
 /// What `Link::open` found on the other side: commands of an earlier life of the host.
@@ -85,7 +85,7 @@ impl Link {
             Self {
                 outbox,
                 routes,
-                tasks,
+                tasks: Mutex::new(tasks),
             },
             adopted,
         ))
@@ -123,8 +123,11 @@ impl Link {
     }
 
     /// Ends both tasks and waits for them.
-    pub(crate) async fn close(mut self) {
-        self.tasks.shutdown().await;
+    pub(crate) async fn close(&self) {
+        let mut tasks =
+            std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.shutdown().await;
+        self.routes().lose();
     }
 }
 

@@ -263,13 +263,13 @@ impl Sandbox {
     }
 
     /// The normal end: the link is closed, every process ends, nothing remains.
-    pub async fn close(self) -> Result<(), EngineError> {
+    pub async fn close(&self) -> Result<(), EngineError> {
         self.link.close().await;
         self.enclosure.remove().await
     }
 
     /// Lets go of the sandbox without ending it: the next life of the node adopts it.
-    pub async fn leave(self) {
+    pub async fn leave(&self) {
         self.link.close().await;
     }
 }

@@ -1,1 +1,26 @@
-//! Placeholder until the crate lands.
+//! What a worker node does: takes jobs and sessions, gives each a sandbox of its own, and tells how
+//! it went, exactly once, whatever dies in between. Knows nothing of HTTP.
+
+mod admission;
+mod artifacts;
+pub mod config;
+pub mod error;
+mod events;
+mod lifecycle;
+mod live;
+pub mod metrics;
+pub mod node;
+mod outcome;
+mod prepare;
+mod reconcile;
+mod sandboxes;
+mod sessions;
+mod supervise;
+mod uploads;
+
+pub use config::NodeConfig;
+pub use error::{JobError, chain};
+pub use events::{JobEvent, JobEventKind};
+pub use metrics::Metrics;
+pub use node::{Ended, JobQuery, Node};
+pub use sandboxes::Owned;

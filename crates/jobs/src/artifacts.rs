@@ -1,0 +1,166 @@
+//! What jobs leave behind: collected from the sandbox, kept as one tar per job, read by callers.
+
+use crate::{JobError, NodeConfig};
+use contracts::{
+    JobId,
+    file::Artifact,
+    link::{FileError, Root},
+};
+use executor::{CollectedFile, LinkError, Sandbox};
+use std::{
+    io::{self, Read},
+    path::PathBuf,
+};
+
+/// Largest `/job/result.json` that is handed on.
+const MAX_RESULT_BYTES: u64 = 1 << 20;
+
+#[derive(Default)]
+pub(crate) struct Left {
+    pub(crate) artifacts: Vec<Artifact>,
+    pub(crate) truncated: bool,
+    pub(crate) sba_result: Option<serde_json::Value>,
+}
+
+/// Fetches the artifacts of an ended command and keeps them.
+pub(crate) async fn collect(
+    sandbox: &Sandbox,
+    globs: &[String],
+    has_job_spec: bool,
+    config: &NodeConfig,
+    job_id: &JobId,
+) -> Result<Left, JobError> {
+    let everything = ["**".to_owned()];
+    let (mut files, mut bytes) = (config.artifact_max_files, config.artifact_max_bytes);
+    let mut found = Vec::new();
+    let mut truncated = false;
+    let sources = [
+        (Root::Job, "artifacts", &everything[..]),
+        (Root::Workspace, "", globs),
+    ];
+    for (root, within, globs) in sources {
+        if globs.is_empty() || files == 0 {
+            continue;
+        }
+        let collected = sandbox.collect(root, within, globs, files, bytes).await?;
+        files = files.saturating_sub(collected.files.len() as u32);
+        let size: u64 = collected
+            .files
+            .iter()
+            .map(|file| file.data.len() as u64)
+            .sum();
+        bytes = bytes.saturating_sub(size);
+        truncated |= collected.truncated;
+        found.extend(collected.files);
+    }
+    let sba_result = if has_job_spec {
+        result(sandbox).await?
+    } else {
+        None
+    };
+    let artifacts = found.iter().map(artifact).collect();
+    if !found.is_empty() {
+        keep(config, job_id, found).await?;
+    }
+    Ok(Left {
+        artifacts,
+        truncated,
+        sba_result,
+    })
+}
+
+fn artifact(file: &CollectedFile) -> Artifact {
+    Artifact {
+        path: file.path.clone(),
+        size_bytes: file.data.len() as u64,
+        executable: file.executable,
+    }
+}
+
+/// The program's own word for its result: JSON of a bounded size in a plain file, or nothing.
+async fn result(sandbox: &Sandbox) -> Result<Option<serde_json::Value>, JobError> {
+    match sandbox
+        .collect(Root::Job, "result.json", &[], 1, MAX_RESULT_BYTES)
+        .await
+    {
+        Ok(collected) => {
+            let file = collected.files.into_iter().next();
+            Ok(file.and_then(|file| serde_json::from_slice(&file.data).ok()))
+        }
+        Err(LinkError::File(FileError::NotFound | FileError::TooLarge | FileError::Path)) => {
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn path(config: &NodeConfig, job_id: &JobId) -> PathBuf {
+    // An id's alphabet has no slash, and it does not begin with a dot.
+    config
+        .state_dir
+        .join("artifacts")
+        .join(format!("{job_id}.tar"))
+}
+
+async fn keep(
+    config: &NodeConfig,
+    job_id: &JobId,
+    files: Vec<CollectedFile>,
+) -> Result<(), JobError> {
+    let path = path(config, job_id);
+    let write = move || -> io::Result<()> {
+        let half_done = path.with_extension("part");
+        std::fs::create_dir_all(path.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
+        let mut tar = tar::Builder::new(io::BufWriter::new(std::fs::File::create(&half_done)?));
+        for file in &files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(file.data.len() as u64);
+            header.set_mode(if file.executable { 0o755 } else { 0o644 });
+            tar.append_data(&mut header, &file.path, file.data.as_slice())?;
+        }
+        tar.into_inner()?
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?;
+        std::fs::rename(half_done, path)
+    };
+    in_background(write).await
+}
+
+/// The tar of a job; an empty one when it left nothing.
+pub(crate) async fn read(config: &NodeConfig, job_id: &JobId) -> Result<Vec<u8>, JobError> {
+    let path = path(config, job_id);
+    in_background(move || match std::fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            tar::Builder::new(Vec::new()).into_inner()
+        }
+        read => read,
+    })
+    .await
+}
+
+pub(crate) fn find(tar: &[u8], wanted: &str) -> Result<Vec<u8>, JobError> {
+    let failed = |e: io::Error| JobError::fault("artifacts", e);
+    let mut archive = tar::Archive::new(tar);
+    for entry in archive.entries().map_err(failed)? {
+        let mut entry = entry.map_err(failed)?;
+        if entry.path_bytes().as_ref() == wanted.as_bytes() {
+            let mut data = Vec::new();
+            entry.read_to_end(&mut data).map_err(failed)?;
+            return Ok(data);
+        }
+    }
+    Err(JobError::NotFound("artifact"))
+}
+
+pub(crate) async fn forget(config: &NodeConfig, job_id: &JobId) {
+    // A job without artifacts has no file.
+    let _absent = tokio::fs::remove_file(path(config, job_id)).await;
+}
+
+async fn in_background<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, JobError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let done = done.map_err(|e| JobError::fault("artifacts", e))?;
+    done.map_err(|e| JobError::fault("artifacts", e))
+}

@@ -1,0 +1,39 @@
+//! What a node is told about itself: ids, caps and times. Read by the program, used here.
+
+use contracts::{ImageRef, limits::Limits};
+use std::{path::PathBuf, time::Duration};
+
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// The image of a job that names none.
+    pub default_image: ImageRef,
+    pub default_timeout: Duration,
+    /// No job runs longer, whatever it asks for.
+    pub max_timeout: Duration,
+    pub default_limits: Limits,
+    pub max_limits: Limits,
+    /// Jobs that run at a time.
+    pub max_running: usize,
+    /// Jobs that wait beyond these; one more is turned away.
+    pub max_queued: usize,
+    /// Between TERM and KILL at a deadline.
+    pub term_grace: Duration,
+    /// Between TERM and KILL when a caller stops a job.
+    pub stop_grace: Duration,
+    /// Output over both streams after which a program is ended.
+    pub flood_bytes: u64,
+    /// How long an ended job and its artifacts can be read.
+    pub retention: Duration,
+    pub artifact_max_files: u32,
+    pub artifact_max_bytes: u64,
+    pub upload_max_bytes: u64,
+    /// How long an upload waits for its job.
+    pub upload_keep: Duration,
+    pub session_max: usize,
+    pub session_idle: Duration,
+    pub session_lifetime: Duration,
+    /// Between two looks for sandboxes that nobody owns.
+    pub sweep_every: Duration,
+    /// Where artifacts and uploads are kept, beside the store.
+    pub state_dir: PathBuf,
+}

@@ -1,0 +1,386 @@
+//! One job, from the queue to its end.
+//!
+//! ```text
+//!   wait for a place ─► claim ─► assign (kept) ─► files ─► Start ─► supervise ─► collect ─► finish
+//!        │                │           │             │                  │            │         │
+//!        └─ cancel        └───────────┴── fault ────┴──── lost ────────┴────────────┘      (kept)
+//! ```
+//!
+//! The assignment is kept before the command is sent: after a crash the command is in that sandbox
+//! or nowhere. The result is kept before anybody is told. Removal comes last, off the path.
+
+use crate::{
+    JobError, Node, artifacts, chain,
+    live::LiveJob,
+    node::Ended,
+    outcome::{self, Captured, Intent, Times},
+    prepare,
+    sandboxes::{Claim, Owned},
+    supervise::{End, Watch},
+};
+use contracts::{
+    JobId, TaskId, Version,
+    job::{JobResult, Timings},
+    link::{End as ExecEnd, Exited, Stream},
+    problem::Problem,
+    sandbox::{env, label},
+};
+use executor::{Counters, Exec, Labels, Sandbox, Shape};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use time::OffsetDateTime;
+
+/// How a job's supervision ended.
+enum Fate {
+    Ended(Box<JobResult>),
+    /// The node let go of it; its next life goes on.
+    Left,
+}
+
+/// A job whose sandbox was adopted: the sandbox, when it was to end, and when it began.
+pub(crate) struct Resumed {
+    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) started_at: OffsetDateTime,
+    pub(crate) deadline_at: OffsetDateTime,
+}
+
+/// Runs a new job in a task of the node's own.
+pub(crate) fn spawn(node: &Node, job: Arc<LiveJob>) {
+    node.inner.tasks.spawn(live(node.clone(), job, None));
+}
+
+pub(crate) fn resume(node: &Node, job: Arc<LiveJob>, resumed: Resumed) {
+    node.inner
+        .tasks
+        .spawn(live(node.clone(), job, Some(resumed)));
+}
+
+async fn live(node: Node, job: Arc<LiveJob>, resumed: Option<Resumed>) {
+    let id = job.request.job_id.clone();
+    let run = Run {
+        node: &node,
+        job: &job,
+    };
+    let fate = match resumed {
+        Some(resumed) => run.resume(resumed).await,
+        None => run.wait_and_run().await,
+    };
+    let end = match fate {
+        Ok(Fate::Left) => {
+            job.leave();
+            node.inner.jobs.remove(&id);
+            return;
+        }
+        Ok(Fate::Ended(result)) => Ok(*result),
+        Err(error) => {
+            tracing::error!(job_id = %id, error = %chain(&error), "the job ended by our fault");
+            Err(error.problem())
+        }
+    };
+    finish(&node, &job, end).await;
+    node.inner.jobs.remove(&id);
+}
+
+/// Keeps the end, then tells it.
+pub(crate) async fn finish(node: &Node, job: &LiveJob, end: Result<JobResult, Problem>) {
+    let id = &job.request.job_id;
+    if let Err(error) = node.inner.store.finish(id.clone(), end.clone()).await {
+        // Not kept is not told: the next life of the node looks into it again.
+        tracing::error!(job_id = %id, error = %chain(&error), "the end of a job could not be kept");
+        job.leave();
+        return;
+    }
+    let ended = match end {
+        Ok(result) => {
+            let (status, reason) = (result.outcome.status, result.outcome.reason);
+            node.inner.metrics.job_ended(status, reason);
+            tracing::info!(
+                job_id = %id, task_id = %job.request.task_id, ?status, ?reason,
+                exit_code = result.outcome.exit_code, wall_ms = result.outcome.usage.wall_ms,
+                "job ended"
+            );
+            Ended::Result(Box::new(result))
+        }
+        Err(problem) => {
+            node.inner
+                .metrics
+                .job_fault(problem.phase.as_deref().unwrap_or("unknown"));
+            Ended::Problem(problem)
+        }
+    };
+    job.end(ended);
+}
+
+struct Run<'a> {
+    node: &'a Node,
+    job: &'a Arc<LiveJob>,
+}
+
+impl Run<'_> {
+    async fn wait_and_run(&self) -> Result<Fate, JobError> {
+        let inner = &self.node.inner;
+        inner.metrics.queued.inc();
+        let place = tokio::select! {
+            biased;
+            () = self.job.cancel.cancelled() => None,
+            () = inner.leaving.cancelled() => {
+                inner.metrics.queued.dec();
+                return Ok(Fate::Left);
+            }
+            place = Arc::clone(&inner.places).acquire_owned() => place.ok(),
+        };
+        inner.metrics.queued.dec();
+        let Some(_place) = place else {
+            return Ok(self.never_ran());
+        };
+        let queued = self.job.queued.elapsed();
+        let claim = self.claim().await?;
+        let timings = timings(queued, &claim);
+        let sandbox = Arc::clone(&claim.sandbox);
+        let fate = self.in_sandbox(&sandbox, timings).await;
+        self.let_go(sandbox, &fate).await;
+        fate
+    }
+
+    async fn claim(&self) -> Result<Claim, JobError> {
+        let inner = &self.node.inner;
+        let request = &self.job.request;
+        let shape = Shape {
+            image: Arc::clone(&self.job.plan.image),
+            limits: self.job.plan.limits.clone(),
+            network: request.sandbox.network_policy,
+            inference: request.sandbox.use_inference,
+        };
+        let owner = Owned::Job(request.task_id.clone(), request.job_id.clone());
+        let labels = labels(&request.task_id, &request.job_id);
+        let claim = inner.sandboxes.get(&shape, &labels, owner).await?;
+        inner
+            .metrics
+            .sandbox_ready(claim.took.as_secs_f64(), claim.warm);
+        Ok(claim)
+    }
+
+    async fn in_sandbox(&self, sandbox: &Sandbox, timings: Timings) -> Result<Fate, JobError> {
+        let started_at = OffsetDateTime::now_utc();
+        let deadline_at = started_at + self.job.plan.timeout;
+        let (id, sandbox_id) = (self.job.request.job_id.clone(), sandbox.id().clone());
+        self.node
+            .inner
+            .store
+            .assign(id, sandbox_id, started_at, deadline_at)
+            .await?;
+        self.job.start(started_at);
+        let exec = self.start(sandbox).await?;
+        self.watch(sandbox, exec, started_at, deadline_at, timings)
+            .await
+    }
+
+    /// Puts the files in place and sends the command.
+    async fn start(&self, sandbox: &Sandbox) -> Result<Exec, JobError> {
+        let config = &self.node.inner.config;
+        let request = &self.job.request;
+        let spec = &request.sandbox;
+        prepare::files(sandbox, spec, config).await?;
+        let places = sandbox.places();
+        let ids = vec![
+            (env::TASK_ID, request.task_id.to_string()),
+            (env::JOB_ID, request.job_id.to_string()),
+        ];
+        let reserved = prepare::reserved(&places, ids);
+        let plan = &self.job.plan;
+        let command = prepare::job_command(spec, plan, &reserved, &places, config.flood_bytes);
+        let exec = sandbox.start(command).await?;
+        if let Some(text) = &spec.stdin {
+            sandbox.stdin(exec.id(), text.as_bytes()).await?;
+            if !spec.stdin_open {
+                sandbox.end_stdin(exec.id()).await?;
+            }
+        }
+        Ok(exec)
+    }
+
+    async fn resume(&self, resumed: Resumed) -> Result<Fate, JobError> {
+        let Resumed {
+            sandbox,
+            started_at,
+            deadline_at,
+        } = resumed;
+        self.job.start(started_at);
+        // The places are for new jobs to wait for; one that runs already only counts.
+        let _place = Arc::clone(&self.node.inner.places).try_acquire_owned();
+        let exec = match sandbox.adopted_execs().pop() {
+            Some((_, exec)) => Ok(exec),
+            // Assigned, and the command never arrived.
+            None => self.start(&sandbox).await,
+        };
+        let timings = Timings::default();
+        let fate = match exec {
+            Ok(exec) => {
+                self.watch(&sandbox, exec, started_at, deadline_at, timings)
+                    .await
+            }
+            Err(error) => Err(error),
+        };
+        self.let_go(sandbox, &fate).await;
+        fate
+    }
+
+    async fn watch(
+        &self,
+        sandbox: &Sandbox,
+        mut exec: Exec,
+        started_at: OffsetDateTime,
+        deadline_at: OffsetDateTime,
+        mut timings: Timings,
+    ) -> Result<Fate, JobError> {
+        let inner = &self.node.inner;
+        inner.metrics.running.inc();
+        let left = (deadline_at - OffsetDateTime::now_utc()).max(time::Duration::ZERO);
+        let watch = Watch {
+            sandbox,
+            deadline: tokio::time::Instant::now() + left.unsigned_abs(),
+            term_grace: inner.config.term_grace,
+            stop_grace: inner.config.stop_grace,
+            cancel: &self.job.cancel,
+            leaving: &inner.leaving,
+            stdin: self
+                .job
+                .take_stdin()
+                .filter(|_| self.job.request.sandbox.stdin_open),
+        };
+        let began = Instant::now();
+        let end = watch.until_end(&mut exec, |stream, data| match stream {
+            Stream::Stdout => self.job.wrote_stdout(data),
+            Stream::Stderr => self.job.wrote_stderr(data),
+        });
+        let end = end.await;
+        timings.run_ms = millis(began.elapsed());
+        inner.metrics.running.dec();
+        let ended_at = OffsetDateTime::now_utc();
+        let times = Times {
+            started_at,
+            ended_at,
+            timings,
+        };
+        match end {
+            End::Left => Ok(Fate::Left),
+            End::Exited(exited, intent) => self.ended(sandbox, exited, intent, times).await,
+            End::Lost(intent) => self.lost(sandbox, intent, times).await,
+        }
+    }
+
+    async fn ended(
+        &self,
+        sandbox: &Sandbox,
+        exited: Exited,
+        intent: Option<Intent>,
+        times: Times,
+    ) -> Result<Fate, JobError> {
+        let counters = sandbox.counters().await;
+        let verdict = outcome::judge(&exited, intent, counters.oom_kills > 0);
+        let left = match exited.end {
+            ExecEnd::NotExecuted { .. } => artifacts::Left::default(),
+            _ => {
+                let request = &self.job.request;
+                let globs = &request.sandbox.artifacts;
+                let has_spec = request.sandbox.job_spec_json.is_some();
+                let config = &self.node.inner.config;
+                artifacts::collect(sandbox, globs, has_spec, config, &request.job_id).await?
+            }
+        };
+        let result = self.result(verdict, Some(&exited), counters, times);
+        Ok(Fate::Ended(Box::new(JobResult {
+            artifacts: left.artifacts,
+            artifacts_truncated: left.truncated,
+            sba_result: left.sba_result,
+            ..result
+        })))
+    }
+
+    /// Silence that we can explain is a result; other silence is our fault.
+    async fn lost(
+        &self,
+        sandbox: &Sandbox,
+        intent: Option<Intent>,
+        times: Times,
+    ) -> Result<Fate, JobError> {
+        let counters = sandbox.counters().await;
+        let verdict = outcome::judge_lost(intent, counters.oom_kills > 0);
+        let verdict = verdict.ok_or(executor::LinkError::Lost)?;
+        Ok(Fate::Ended(Box::new(
+            self.result(verdict, None, counters, times),
+        )))
+    }
+
+    /// Canceled before it had a sandbox.
+    fn never_ran(&self) -> Fate {
+        let now = OffsetDateTime::now_utc();
+        let timings = Timings {
+            queue_ms: millis(self.job.queued.elapsed()),
+            ..Timings::default()
+        };
+        let times = Times {
+            started_at: now,
+            ended_at: now,
+            timings,
+        };
+        let silent = outcome::judge_lost(Some(Intent::Cancel), false);
+        let canceled = silent.map(|verdict| self.result(verdict, None, Counters::default(), times));
+        canceled.map_or(Fate::Left, |result| Fate::Ended(Box::new(result)))
+    }
+
+    fn result(
+        &self,
+        verdict: outcome::Verdict,
+        exited: Option<&Exited>,
+        counters: Counters,
+        times: Times,
+    ) -> JobResult {
+        let (stdout, stderr) = self.job.captured();
+        let captured = Captured { stdout, stderr };
+        let limits = self.job.plan.limits.clone();
+        JobResult {
+            version: Version,
+            task_id: self.job.request.task_id.clone(),
+            job_id: self.job.request.job_id.clone(),
+            outcome: outcome::outcome(verdict, &captured, exited, counters, times, limits),
+            artifacts: Vec::new(),
+            artifacts_truncated: false,
+            sba_result: None,
+        }
+    }
+
+    async fn let_go(&self, sandbox: Arc<Sandbox>, fate: &Result<Fate, JobError>) {
+        match fate {
+            Ok(Fate::Left) => sandbox.leave().await,
+            _ => self.node.inner.sandboxes.release(sandbox),
+        }
+    }
+}
+
+pub(crate) fn labels(task_id: &TaskId, job_id: &JobId) -> Labels {
+    let ids = [
+        (label::TASK_ID, task_id.as_str()),
+        (label::JOB_ID, job_id.as_str()),
+    ];
+    ids.into_iter()
+        .map(|(name, id)| (name.to_owned(), id.to_owned()))
+        .collect()
+}
+
+pub(crate) fn timings(queued: Duration, claim: &Claim) -> Timings {
+    let (queue_ms, sandbox_ms) = (millis(queued), millis(claim.took));
+    Timings {
+        queue_ms,
+        sandbox_ms,
+        warm: claim.warm,
+        run_ms: 0.0,
+    }
+}
+
+/// Milliseconds with three decimals.
+pub(crate) fn millis(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1000.0
+}

@@ -1,0 +1,126 @@
+//! What a node counts of its jobs and sandboxes, for Prometheus.
+
+use contracts::job::{Reason, Status};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct End {
+    status: String,
+    reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Phase {
+    phase: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Way {
+    warm: String,
+}
+
+pub struct Metrics {
+    ended: Family<End, Counter>,
+    faults: Family<Phase, Counter>,
+    pub(crate) running: Gauge,
+    pub(crate) queued: Gauge,
+    pub(crate) sessions: Gauge,
+    pub(crate) adopted: Counter,
+    pub(crate) swept: Counter,
+    pub(crate) removal_failures: Counter,
+    sandbox_seconds: Family<Way, Histogram>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let histogram: fn() -> Histogram = || Histogram::new(exponential_buckets(0.0005, 2.0, 16));
+        Self {
+            ended: Family::default(),
+            faults: Family::default(),
+            running: Gauge::default(),
+            queued: Gauge::default(),
+            sessions: Gauge::default(),
+            adopted: Counter::default(),
+            swept: Counter::default(),
+            removal_failures: Counter::default(),
+            sandbox_seconds: Family::new_with_constructor(histogram),
+        }
+    }
+}
+
+impl Metrics {
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register("jobs", "Jobs that ended with a result", self.ended.clone());
+        registry.register(
+            "job_faults",
+            "Jobs that ended by a fault of the node",
+            self.faults.clone(),
+        );
+        registry.register("jobs_running", "Jobs that run now", self.running.clone());
+        registry.register("jobs_queued", "Jobs that wait now", self.queued.clone());
+        registry.register(
+            "sessions_active",
+            "Sessions that are open now",
+            self.sessions.clone(),
+        );
+        registry.register(
+            "sandboxes_adopted",
+            "Taken over from an earlier life",
+            self.adopted.clone(),
+        );
+        registry.register(
+            "sandboxes_swept",
+            "Removed because nobody owned them",
+            self.swept.clone(),
+        );
+        let removals = self.removal_failures.clone();
+        registry.register(
+            "sandbox_removal_failures",
+            "Removals left to the sweep",
+            removals,
+        );
+        let seconds = self.sandbox_seconds.clone();
+        registry.register("sandbox_seconds", "Until a job had its sandbox", seconds);
+    }
+
+    pub(crate) fn job_ended(&self, status: Status, reason: Reason) {
+        let end = End {
+            status: word(&status),
+            reason: word(&reason),
+        };
+        self.ended.get_or_create(&end).inc();
+    }
+
+    pub(crate) fn job_fault(&self, phase: &str) {
+        self.faults
+            .get_or_create(&Phase {
+                phase: phase.to_owned(),
+            })
+            .inc();
+    }
+
+    pub(crate) fn sandbox_ready(&self, seconds: f64, warm: bool) {
+        self.sandbox_seconds
+            .get_or_create(&Way {
+                warm: warm.to_string(),
+            })
+            .observe(seconds);
+    }
+}
+
+/// The word that callers see on the wire.
+fn word<T: serde::Serialize>(value: &T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}

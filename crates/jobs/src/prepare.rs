@@ -1,0 +1,165 @@
+//! What a sandbox is given before its command starts: environment, input files, job specification.
+
+use crate::{JobError, live::Plan, uploads};
+use contracts::{
+    Faults,
+    link::{Command, FileError, Root},
+    sandbox::{SandboxSpec, env},
+};
+use executor::{LinkError, Places, Sandbox};
+use std::{collections::BTreeMap, time::Duration};
+
+/// The agent's own deadline comes so long after the host's, which it only backs.
+const BACKSTOP: Duration = Duration::from_secs(30);
+
+/// The names that the node sets, with their values.
+pub(crate) type Reserved = Vec<(&'static str, String)>;
+
+/// Image first, then the request, then the node: who comes later wins.
+pub(crate) fn environment(
+    image: &[(String, String)],
+    asked: &BTreeMap<String, String>,
+    reserved: &Reserved,
+    places: &Places,
+) -> Vec<(String, String)> {
+    let mut env: BTreeMap<&str, &str> = BTreeMap::new();
+    env.insert(
+        "PATH",
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    );
+    env.insert("HOME", &places.tmp);
+    env.extend(
+        image
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str())),
+    );
+    env.extend(
+        asked
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str())),
+    );
+    // One that the node does not set for this sandbox is not the caller's to set either.
+    env.retain(|name, _| !env::RESERVED.contains(name));
+    env.extend(reserved.iter().map(|(name, value)| (*name, value.as_str())));
+    env.into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+pub(crate) fn reserved(places: &Places, ids: Vec<(&'static str, String)>) -> Reserved {
+    let mut reserved = ids;
+    reserved.push((env::WORKSPACE_DIR, places.workspace.clone()));
+    reserved.push((env::ARTIFACTS_DIR, format!("{}/artifacts", places.job)));
+    reserved
+}
+
+pub(crate) fn job_command(
+    spec: &SandboxSpec,
+    plan: &Plan,
+    reserved: &Reserved,
+    places: &Places,
+    flood_bytes: u64,
+) -> Command {
+    let argv = match spec.command.is_empty() {
+        true => plan.image.command.clone(),
+        false => spec.command.clone(),
+    };
+    Command {
+        argv,
+        env: environment(&plan.image.env, &spec.env, reserved, places),
+        cwd: places.workspace.clone(),
+        stdin: spec.stdin.is_some() || spec.stdin_open,
+        output_bytes: plan.limits.output_bytes,
+        flood_bytes,
+        sole: true,
+        backstop_ms: (plan.timeout + BACKSTOP).as_millis() as u64,
+    }
+}
+
+/// Puts everything in its place inside. A full disk there is the request's fault, not ours.
+pub(crate) async fn files(
+    sandbox: &Sandbox,
+    spec: &SandboxSpec,
+    config: &crate::NodeConfig,
+) -> Result<(), JobError> {
+    if let Some(id) = &spec.upload_id {
+        for file in uploads::take(config, id).await? {
+            put(
+                sandbox,
+                Root::Workspace,
+                &file.path,
+                file.executable,
+                &file.data,
+            )
+            .await?;
+        }
+    }
+    for file in &spec.files {
+        put(
+            sandbox,
+            Root::Workspace,
+            &file.path,
+            file.executable,
+            &file.bytes(),
+        )
+        .await?;
+    }
+    if let Some(text) = &spec.job_spec_json {
+        put(sandbox, Root::Job, "job.json", false, text.as_bytes()).await?;
+    }
+    Ok(())
+}
+
+async fn put(
+    sandbox: &Sandbox,
+    root: Root,
+    path: &str,
+    executable: bool,
+    data: &[u8],
+) -> Result<(), JobError> {
+    let refused = |message: &str| {
+        let mut faults = Faults::default();
+        faults.add("sandbox.files", format!("{path:?} {message}"));
+        JobError::Refused(faults)
+    };
+    match sandbox.put(root, path, executable, data).await {
+        Err(LinkError::File(FileError::NoSpace)) => Err(refused("does not fit into the workspace")),
+        Err(LinkError::File(FileError::TooLarge)) => Err(refused("is above file_size_bytes")),
+        Err(LinkError::File(FileError::Path | FileError::NotFound)) => Err(refused(
+            "can't be written there: another file is in its way",
+        )),
+        other => Ok(other?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value<'a>(env: &'a [(String, String)], name: &str) -> Option<&'a str> {
+        env.iter()
+            .find(|(other, _)| other == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    #[test]
+    fn the_nodes_names_win_and_other_names_of_the_callers_pass() {
+        let asked = [
+            ("CYNODE_TASK_ID", "mine"),
+            ("CYNODE_PROMPT", "hi"),
+            ("CYNODE_SESSION_ID", "x"),
+        ];
+        let asked = asked
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        let places = Places::default();
+        let reserved = reserved(&places, vec![(env::TASK_ID, "t".to_owned())]);
+        let image = [("PATH".to_owned(), "/image".to_owned())];
+        let env = environment(&image, &asked, &reserved, &places);
+        assert_eq!(value(&env, "CYNODE_TASK_ID"), Some("t"));
+        assert_eq!(value(&env, "CYNODE_PROMPT"), Some("hi"));
+        assert_eq!(value(&env, "CYNODE_SESSION_ID"), None);
+        assert_eq!(value(&env, "CYNODE_WORKSPACE_DIR"), Some("/workspace"));
+        assert_eq!(value(&env, "PATH"), Some("/image"));
+    }
+}

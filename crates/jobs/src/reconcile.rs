@@ -1,0 +1,158 @@
+//! Making the store and the engine agree: at the start for everything, later for orphans.
+//!
+//! | the store says | the sandbox      | what happens                                           |
+//! |----------------|------------------|--------------------------------------------------------|
+//! | queued         | –                | it is queued again                                     |
+//! | running        | runs             | it is adopted and goes on, its deadline as it was      |
+//! | running        | is gone          | it ends with a problem: what became of it is not known |
+//! | nothing        | is there         | it is removed                                          |
+
+use crate::{
+    JobError, Node, admission, artifacts, chain,
+    lifecycle::{self, Resumed},
+    live::{LiveJob, Taken},
+    sandboxes::Owned,
+    sessions, uploads,
+};
+use contracts::{
+    SandboxId,
+    job::JobState,
+    problem::{Problem, ProblemType},
+};
+use std::{collections::HashSet, sync::Arc};
+use store::JobRow;
+use time::OffsetDateTime;
+
+pub(crate) async fn take_up(node: &Node) -> Result<(), JobError> {
+    let found = node.inner.engine.list().await?;
+    let running: HashSet<SandboxId> = found
+        .iter()
+        .filter(|found| found.running)
+        .map(|found| found.sandbox.clone())
+        .collect();
+    for row in node.inner.store.unfinished().await? {
+        take_up_job(node, row, &running).await?;
+    }
+    for row in node.inner.store.active_sessions().await? {
+        sessions::take_up(node, row).await?;
+    }
+    sweep(node).await
+}
+
+async fn take_up_job(
+    node: &Node,
+    row: JobRow,
+    running: &HashSet<SandboxId>,
+) -> Result<(), JobError> {
+    let id = row.job_id.clone();
+    let plan = match admission::plan(node, &row.request.sandbox).await {
+        Ok(plan) => plan,
+        // The node was configured anew and would not take this job now.
+        Err(error) => return give_up(node, &row, error.problem()).await,
+    };
+    let job = LiveJob::new(
+        row.request.clone(),
+        row.request_hash,
+        plan,
+        row.submitted_at,
+    );
+    let job = Arc::new(job);
+    if row.cancel_requested {
+        job.cancel.cancel();
+    }
+    let Taken::Inserted = node.inner.jobs.take(&job, usize::MAX) else {
+        return Ok(());
+    };
+    let (JobState::Running, Some(sandbox)) = (row.state, &row.sandbox) else {
+        lifecycle::spawn(node, job);
+        return Ok(());
+    };
+    let owner = Owned::Job(row.task_id.clone(), id.clone());
+    let adopted = match running.contains(sandbox) {
+        true => node.inner.sandboxes.adopt(sandbox, owner).await.ok(),
+        false => None,
+    };
+    match adopted {
+        Some(adopted) => {
+            tracing::info!(job_id = %id, sandbox = %sandbox, "adopted a running job");
+            node.inner.metrics.adopted.inc();
+            let started_at = row.started_at.unwrap_or(row.submitted_at);
+            let deadline_at = row.deadline_at.unwrap_or(started_at);
+            lifecycle::resume(
+                node,
+                job,
+                Resumed {
+                    sandbox: adopted,
+                    started_at,
+                    deadline_at,
+                },
+            );
+            Ok(())
+        }
+        None => {
+            node.inner.jobs.remove(&id);
+            let problem = Problem::new(ProblemType::Internal, 500, "The job was lost")
+                .with_detail("its sandbox ended while the node was down; it may have run in part")
+                .with_phase("restart");
+            give_up(node, &row, problem).await
+        }
+    }
+}
+
+async fn give_up(node: &Node, row: &JobRow, problem: Problem) -> Result<(), JobError> {
+    tracing::warn!(job_id = %row.job_id, detail = problem.detail, "a job could not be taken up");
+    node.inner.metrics.job_fault("restart");
+    node.inner
+        .store
+        .finish(row.job_id.clone(), Err(problem))
+        .await?;
+    Ok(())
+}
+
+/// Removes sandboxes that nobody owns.
+async fn sweep(node: &Node) -> Result<(), JobError> {
+    for found in node.inner.engine.list().await? {
+        if node.inner.sandboxes.owner(&found.sandbox).is_some() {
+            continue;
+        }
+        tracing::info!(sandbox = %found.sandbox, "swept a sandbox without an owner");
+        match node.inner.engine.remove(&found.sandbox).await {
+            Ok(()) => drop(node.inner.metrics.swept.inc()),
+            Err(error) => {
+                node.inner.metrics.removal_failures.inc();
+                tracing::warn!(sandbox = %found.sandbox, error = %chain(&error), "it stays for now");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The regular rounds: orphans, and what has outlived its retention.
+pub(crate) fn keep_swept(node: &Node) {
+    let node = node.clone();
+    node.inner.tasks.clone().spawn(async move {
+        let mut rounds = tokio::time::interval(node.inner.config.sweep_every);
+        rounds.tick().await;
+        loop {
+            tokio::select! {
+                () = node.inner.leaving.cancelled() => return,
+                _ = rounds.tick() => {}
+            }
+            if let Err(error) = round(&node).await {
+                tracing::warn!(error = %chain(&error), "a sweep failed; the next one tries again");
+            }
+        }
+    });
+}
+
+async fn round(node: &Node) -> Result<(), JobError> {
+    sweep(node).await?;
+    let config = &node.inner.config;
+    let before = OffsetDateTime::now_utc() - config.retention;
+    for id in node.inner.store.expire(before).await? {
+        artifacts::forget(config, &id).await;
+    }
+    node.inner.store.expire_sessions(before).await?;
+    uploads::sweep(config).await;
+    Ok(())
+}

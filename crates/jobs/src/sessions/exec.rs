@@ -1,0 +1,173 @@
+//! One command in a session.
+
+use super::{LiveSession, absent, invalid};
+use crate::{
+    JobError, Node,
+    lifecycle::millis,
+    outcome::{self, Captured, Times},
+    prepare,
+    supervise::{End, Watch},
+};
+use contracts::{
+    SessionId, Version,
+    job::Timings,
+    link::{Command, Stream},
+    sandbox::env,
+    session::{ExecRequest, ExecResponse, SessionEnd},
+};
+use executor::{Counters, Exec, ExecEvent};
+use std::{sync::Arc, time::Duration};
+use time::OffsetDateTime;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+impl Node {
+    /// Runs a command in a session. Who stops waiting does not stop the command.
+    pub async fn exec(
+        &self,
+        id: &SessionId,
+        request: ExecRequest,
+    ) -> Result<ExecResponse, JobError> {
+        request.validate().map_err(invalid)?;
+        let Some(session) = self.inner.sessions.get(id) else {
+            return Err(absent(self, id).await);
+        };
+        let running = self.inner.tasks.spawn(run(self.clone(), session, request));
+        running.await.map_err(|e| JobError::fault("exec", e))?
+    }
+}
+
+async fn run(
+    node: Node,
+    session: Arc<LiveSession>,
+    request: ExecRequest,
+) -> Result<ExecResponse, JobError> {
+    let _busy = Busy::begin(&session);
+    let config = &node.inner.config;
+    let asked = request.timeout_seconds.map(Duration::from_secs);
+    let timeout = asked
+        .unwrap_or(config.default_timeout)
+        .min(config.max_timeout);
+    let before = session.sandbox.counters().await;
+    let started_at = OffsetDateTime::now_utc();
+    let began = Instant::now();
+    let mut exec = session
+        .sandbox
+        .start(command(&session, &request, config.flood_bytes))
+        .await?;
+    if let Some(text) = &request.stdin {
+        session.sandbox.stdin(exec.id(), text.as_bytes()).await?;
+        session.sandbox.end_stdin(exec.id()).await?;
+    }
+    // The session's end is this command's end too.
+    let ending = CancellationToken::new();
+    let watch = Watch {
+        sandbox: &session.sandbox,
+        deadline: began + timeout,
+        term_grace: config.term_grace,
+        stop_grace: config.term_grace,
+        cancel: &ending,
+        leaving: &node.inner.leaving,
+        stdin: None,
+    };
+    let mut captured = Captured::default();
+    let end = watch.until_end(&mut exec, |stream, data| match stream {
+        Stream::Stdout => captured.stdout.extend_from_slice(data),
+        Stream::Stderr => captured.stderr.extend_from_slice(data),
+    });
+    let end = end.await;
+    let counters = since(before, session.sandbox.counters().await);
+    let oom = counters.oom_kills > 0;
+    let (verdict, exited) = match end {
+        End::Left => return Err(JobError::Draining),
+        End::Exited(exited, intent) => {
+            session.sandbox.forget(exec.id()).await?;
+            (Some(outcome::judge(&exited, intent, oom)), Some(exited))
+        }
+        End::Lost(intent) => {
+            session.ask_to_end(SessionEnd::Lost);
+            (outcome::judge_lost(intent, oom), None)
+        }
+    };
+    let verdict = verdict.ok_or(executor::LinkError::Lost)?;
+    let timings = Timings {
+        warm: true,
+        run_ms: millis(began.elapsed()),
+        ..Timings::default()
+    };
+    let times = Times {
+        started_at,
+        ended_at: OffsetDateTime::now_utc(),
+        timings,
+    };
+    let limits = session.plan.limits.clone();
+    let outcome = outcome::outcome(verdict, &captured, exited.as_ref(), counters, times, limits);
+    Ok(ExecResponse {
+        version: Version,
+        session_id: session.view.session_id.clone(),
+        outcome,
+    })
+}
+
+fn command(session: &LiveSession, request: &ExecRequest, flood_bytes: u64) -> Command {
+    let places = session.sandbox.places();
+    let ids = vec![
+        (env::TASK_ID, session.view.task_id.to_string()),
+        (env::SESSION_ID, session.view.session_id.to_string()),
+    ];
+    let reserved = prepare::reserved(&places, ids);
+    let mut asked = session.request.sandbox.env.clone();
+    asked.extend(request.env.clone());
+    Command {
+        argv: request.command.clone(),
+        env: prepare::environment(&session.plan.image.env, &asked, &reserved, &places),
+        cwd: places.workspace,
+        stdin: request.stdin.is_some(),
+        output_bytes: session.plan.limits.output_bytes,
+        flood_bytes,
+        sole: false,
+        backstop_ms: 0,
+    }
+}
+
+/// What was counted during one command; the peak is the sandbox's own.
+fn since(before: Counters, after: Counters) -> Counters {
+    Counters {
+        oom_kills: after.oom_kills.saturating_sub(before.oom_kills),
+        memory_peak_bytes: after.memory_peak_bytes,
+        cpu_us: after.cpu_us.saturating_sub(before.cpu_us),
+    }
+}
+
+/// A command that was running when the node died: its caller is gone, its output goes nowhere.
+pub(super) async fn read_out(session: Arc<LiveSession>, mut exec: Exec) {
+    let _busy = Busy::begin(&session);
+    while let Some(event) = exec.next().await {
+        if let ExecEvent::Exited(_) = event {
+            // A lost link has nothing to forget.
+            let _lost = session.sandbox.forget(exec.id()).await;
+            return;
+        }
+    }
+}
+
+/// Counts as activity while it lives.
+struct Busy(Arc<LiveSession>);
+
+impl Busy {
+    fn begin(session: &Arc<LiveSession>) -> Self {
+        session.activity().commands += 1;
+        Self(Arc::clone(session))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let mut activity = self.0.activity();
+        activity.commands -= 1;
+        activity.last = Instant::now();
+        drop(activity);
+        // Wakes the keeper, which then looks at the clock anew.
+        self.0.changed.send_modify(|_| {});
+    }
+}
