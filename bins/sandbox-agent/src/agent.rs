@@ -97,15 +97,8 @@ impl Agent {
         }
         match Connection::connect(&self.options.link) {
             Some(mut link) => {
-                let execs = self
-                    .execs
-                    .iter()
-                    .map(|(id, exec)| exec.status(*id))
-                    .collect();
-                link.send(&FromAgent::Hello {
-                    version: VERSION,
-                    execs,
-                });
+                let execs = self.execs.iter().map(|(id, exec)| exec.status(*id)).collect();
+                link.send(&FromAgent::Hello { version: VERSION, execs });
                 self.link = Some(link);
                 self.pause = FIRST_PAUSE;
             }
@@ -118,9 +111,7 @@ impl Agent {
 
     /// Whether there is room for what the host sends.
     fn listens_to_host(&self) -> bool {
-        self.execs
-            .values()
-            .all(|exec| exec.stdin_queue.len() < STDIN_BYTES)
+        self.execs.values().all(|exec| exec.stdin_queue.len() < STDIN_BYTES)
     }
 
     fn hear_host(&mut self) {
@@ -155,10 +146,7 @@ impl Agent {
     /// Sleeps until something is to be done.
     fn wait(&self) -> io::Result<()> {
         let listens = self.link.as_ref().is_some_and(|link| link.welcomed);
-        let mut fds = vec![PollFd::from_borrowed_fd(
-            self.signals.as_fd(),
-            PollFlags::IN,
-        )];
+        let mut fds = vec![PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN)];
         if let Some(link) = &self.link {
             let mut flags = PollFlags::empty();
             flags.set(PollFlags::IN, self.listens_to_host());
@@ -175,10 +163,7 @@ impl Agent {
         fds.extend(self.leftovers.iter().map(|fd| readable(fd.as_fd())));
         let timeout = self.next_moment().map(|moment| {
             let wait = moment.saturating_duration_since(Instant::now());
-            Timespec {
-                tv_sec: wait.as_secs() as i64,
-                tv_nsec: wait.subsec_nanos().into(),
-            }
+            Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() }
         });
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
@@ -208,11 +193,7 @@ impl Agent {
         }
         let now = Instant::now();
         while let Some(reaped) = processes::reap() {
-            if let Some(exec) = self
-                .execs
-                .values_mut()
-                .find(|exec| exec.is_process(reaped.pid))
-            {
+            if let Some(exec) = self.execs.values_mut().find(|exec| exec.is_process(reaped.pid)) {
                 exec.child_ended(&reaped, now);
             }
         }
@@ -227,10 +208,7 @@ impl Agent {
                 Some(Err(Lost)) => return self.lose_host(),
             };
             match message {
-                ToAgent::Welcome {
-                    version: VERSION,
-                    resume,
-                } => self.welcome(&resume),
+                ToAgent::Welcome { version: VERSION, resume } => self.welcome(&resume),
                 // An upgraded host: it will find that it can't talk to us, and end us.
                 ToAgent::Welcome { .. } => return self.lose_host(),
                 ToAgent::Start { exec, command } => self.start(exec, &command),
@@ -250,14 +228,7 @@ impl Agent {
                     }
                 }
                 ToAgent::Forget { exec } => self.forget(exec),
-                ToAgent::Put {
-                    request,
-                    root,
-                    path,
-                    executable,
-                    data,
-                    last,
-                } => {
+                ToAgent::Put { request, root, path, executable, data, last } => {
                     let root = folder(&self.options, root);
                     let file = (path.as_str(), executable);
                     if let Some(done) = self.puts.piece(root, request, file, &data, last) {
@@ -265,14 +236,7 @@ impl Agent {
                         self.say(&FromAgent::Done { request, outcome });
                     }
                 }
-                ToAgent::Collect {
-                    request,
-                    root,
-                    within,
-                    globs,
-                    max_files,
-                    max_bytes,
-                } => {
+                ToAgent::Collect { request, root, within, globs, max_files, max_bytes } => {
                     let root = folder(&self.options, root);
                     let wanted = crate::files::Wanted {
                         within: &within,
@@ -282,10 +246,7 @@ impl Agent {
                     };
                     match Collection::begin(request, root, &wanted) {
                         Ok(collection) => self.collections.push_back(collection),
-                        Err(error) => self.say(&FromAgent::Done {
-                            request,
-                            outcome: Err(error),
-                        }),
+                        Err(error) => self.say(&FromAgent::Done { request, outcome: Err(error) }),
                     }
                 }
                 ToAgent::Ping => self.say(&FromAgent::Pong),
@@ -294,12 +255,7 @@ impl Agent {
     }
 
     fn welcome(&mut self, resume: &[Resume]) {
-        for Resume {
-            exec,
-            stdout,
-            stderr,
-        } in resume
-        {
+        for Resume { exec, stdout, stderr } in resume {
             if let Some(exec) = self.execs.get_mut(exec) {
                 exec.stdout.resume_at(*stdout);
                 exec.stderr.resume_at(*stderr);
@@ -346,17 +302,12 @@ impl Agent {
             }
             exec.enforce(now);
             if exec.finish(&mut self.scratch, now, || disk_full(options)) {
-                self.leftovers.extend(
-                    exec.stdout
-                        .give_up()
-                        .into_iter()
-                        .chain(exec.stderr.give_up()),
-                );
+                self.leftovers
+                    .extend(exec.stdout.give_up().into_iter().chain(exec.stderr.give_up()));
             }
         }
         let scratch = &mut self.scratch;
-        self.leftovers
-            .retain(|pipe| !matches!(rustix::io::read(pipe, &mut **scratch), Ok(0)));
+        self.leftovers.retain(|pipe| !matches!(rustix::io::read(pipe, &mut **scratch), Ok(0)));
     }
 
     /// Tells the host what is new, as far as it listens.
@@ -387,30 +338,21 @@ impl Agent {
 }
 
 fn tell_exec(link: &mut Connection, id: ExecId, exec: &mut Exec) {
-    for (stream, capture) in [
-        (Stream::Stdout, &mut exec.stdout),
-        (Stream::Stderr, &mut exec.stderr),
-    ] {
+    for (stream, capture) in
+        [(Stream::Stdout, &mut exec.stdout), (Stream::Stderr, &mut exec.stderr)]
+    {
         while link.has_room() {
             let Some((offset, data)) = capture.next_piece(MAX_CHUNK_BYTES) else {
                 break;
             };
-            link.send(&FromAgent::Output {
-                exec: id,
-                stream,
-                offset,
-                data,
-            });
+            link.send(&FromAgent::Output { exec: id, stream, offset, data });
         }
     }
     if let (Some(exited), false) = (&exec.exited, exec.end_told)
         && exec.stdout.all_sent()
         && exec.stderr.all_sent()
     {
-        link.send(&FromAgent::Exited {
-            exec: id,
-            exited: exited.clone(),
-        });
+        link.send(&FromAgent::Exited { exec: id, exited: exited.clone() });
         exec.end_told = true;
     }
 }
@@ -433,8 +375,5 @@ fn disk_full(options: &Options) -> bool {
         rustix::fs::statvfs(path)
             .is_ok_and(|stat| stat.f_bavail * stat.f_frsize < 4096 || stat.f_favail == 0)
     };
-    is_init()
-        && [&options.workspace, &options.tmp, &options.job]
-            .into_iter()
-            .any(full)
+    is_init() && [&options.workspace, &options.tmp, &options.job].into_iter().any(full)
 }

@@ -17,13 +17,7 @@ pub(crate) struct Capture {
 
 impl Capture {
     pub(crate) fn new(pipe: Option<OwnedFd>, cap: u64) -> Self {
-        Self {
-            pipe,
-            kept: Vec::new(),
-            cap,
-            total: 0,
-            sent: 0,
-        }
+        Self { pipe, kept: Vec::new(), cap, total: 0, sent: 0 }
     }
 
     /// The pipe, if more of it is wanted now. With the host away, everything is taken: what is

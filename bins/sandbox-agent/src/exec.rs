@@ -71,10 +71,7 @@ impl Exec {
     }
 
     pub(crate) fn not_executed(failure: NotExecuted, now: Instant) -> Self {
-        let end = End::NotExecuted {
-            errno: failure.errno,
-            step: failure.step.to_owned(),
-        };
+        let end = End::NotExecuted { errno: failure.errno, step: failure.step.to_owned() };
         Self {
             pid: None,
             sole: false,
@@ -87,12 +84,7 @@ impl Exec {
             stdout: Capture::new(None, 0),
             stderr: Capture::new(None, 0),
             killed_by: None,
-            ended: Some(Ended {
-                end,
-                at: now,
-                cpu_us: 0,
-                max_rss_bytes: 0,
-            }),
+            ended: Some(Ended { end, at: now, cpu_us: 0, max_rss_bytes: 0 }),
             exited: None,
             wanted: true,
             end_told: false,
@@ -109,12 +101,7 @@ impl Exec {
 
     pub(crate) fn status(&self, exec: u32) -> ExecStatus {
         let exited = self.exited.is_some();
-        ExecStatus {
-            exec,
-            exited,
-            stdout: self.stdout.kept(),
-            stderr: self.stderr.kept(),
-        }
+        ExecStatus { exec, exited, stdout: self.stdout.kept(), stderr: self.stderr.kept() }
     }
 
     pub(crate) fn signal(&self, signal: i32) {
@@ -132,17 +119,8 @@ impl Exec {
             true => End::Signal(libc::WTERMSIG(reaped.status)),
             false => End::Code(libc::WEXITSTATUS(reaped.status)),
         };
-        let Reaped {
-            cpu_us,
-            max_rss_bytes,
-            ..
-        } = *reaped;
-        self.ended = Some(Ended {
-            end,
-            at: now,
-            cpu_us,
-            max_rss_bytes,
-        });
+        let Reaped { cpu_us, max_rss_bytes, .. } = *reaped;
+        self.ended = Some(Ended { end, at: now, cpu_us, max_rss_bytes });
         // Nobody reads what was not read by now, and a writer must not wait for it.
         self.stdin = None;
         self.stdin_queue = VecDeque::new();

@@ -34,8 +34,6 @@ fn file_error(errno: Errno) -> FileError {
         Errno::LOOP | Errno::XDEV => FileError::Path,
         Errno::NOSPC | Errno::DQUOT => FileError::NoSpace,
         Errno::FBIG => FileError::TooLarge,
-        other => FileError::Other {
-            errno: other.raw_os_error(),
-        },
+        other => FileError::Other { errno: other.raw_os_error() },
     }
 }

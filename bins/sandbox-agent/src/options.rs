@@ -34,10 +34,7 @@ impl Options {
                 "--root-tmp" => &mut options.tmp,
                 other => return Err(format!("{other:?} is not an option")),
             };
-            *place = words
-                .next()
-                .ok_or_else(|| format!("{word} needs a path"))?
-                .into();
+            *place = words.next().ok_or_else(|| format!("{word} needs a path"))?.into();
         }
         Ok(Mode::Agent(options))
     }

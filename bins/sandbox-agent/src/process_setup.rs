@@ -13,13 +13,7 @@ pub(crate) fn harden() -> io::Result<OwnedFd> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     // The container sets it already; outside of one, this is the only place that does.
     rustix::thread::set_no_new_privs(true)?;
-    setrlimit(
-        Resource::Core,
-        Rlimit {
-            current: Some(0),
-            maximum: Some(0),
-        },
-    )?;
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     if !is_init() {
         // Orphans of what we start shall come to us, as they come to a first process by itself.
         rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1))?;
@@ -54,10 +48,6 @@ fn signal_descriptor() -> io::Result<OwnedFd> {
             return Err(io::Error::last_os_error());
         }
         let fd = libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
-        if fd < 0 {
-            Err(io::Error::last_os_error())
-        } else {
-            Ok(OwnedFd::from_raw_fd(fd))
-        }
+        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
     }
 }

@@ -17,10 +17,7 @@ pub(crate) fn reap() -> Option<Reaped> {
     // SAFETY: both out-parameters are valid for the call.
     let (pid, usage) = unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();
-        (
-            libc::wait4(-1, &mut status, libc::WNOHANG, &mut usage),
-            usage,
-        )
+        (libc::wait4(-1, &mut status, libc::WNOHANG, &mut usage), usage)
     };
     let micros = |time: libc::timeval| time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64;
     (pid > 0).then(|| Reaped {
@@ -64,10 +61,7 @@ fn signal_descendants(root: i32, signal: i32) {
 pub(crate) fn descendants(root: i32) -> Vec<i32> {
     let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let pid = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse::<i32>().ok());
+        let pid = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
         if let Some(pid) = pid
             && let Some(parent) = parent(pid)
         {
@@ -87,10 +81,5 @@ pub(crate) fn descendants(root: i32) -> Vec<i32> {
 fn parent(pid: i32) -> Option<i32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name stands in parentheses and may hold anything, parentheses included.
-    stat.rsplit_once(')')?
-        .1
-        .split_whitespace()
-        .nth(1)?
-        .parse()
-        .ok()
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }

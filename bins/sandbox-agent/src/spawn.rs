@@ -34,10 +34,7 @@ pub(crate) struct NotExecuted {
 
 impl NotExecuted {
     fn at(step: &'static str) -> impl Fn(Errno) -> Self {
-        move |errno| Self {
-            errno: errno.raw_os_error(),
-            step,
-        }
+        move |errno| Self { errno: errno.raw_os_error(), step }
     }
 }
 
@@ -58,20 +55,13 @@ pub(crate) fn spawn(command: &Command) -> Result<Spawned, NotExecuted> {
             (null.map_err(NotExecuted::at("stdin"))?, None)
         }
     };
-    let ends = [
-        child_stdin.as_raw_fd(),
-        child_stdout.as_raw_fd(),
-        child_stderr.as_raw_fd(),
-    ];
+    let ends = [child_stdin.as_raw_fd(), child_stdout.as_raw_fd(), child_stderr.as_raw_fd()];
     // SAFETY: this process has one thread, and the child only makes system calls on memory that was
     // prepared before, until it is replaced or exits.
     let pid = unsafe { libc::fork() };
     match pid {
         -1 => {
-            return Err(NotExecuted {
-                errno: last_errno(),
-                step: "fork",
-            });
+            return Err(NotExecuted { errno: last_errno(), step: "fork" });
         }
         // SAFETY: as above; `become_program` never returns.
         0 => unsafe { program.become_program(ends, child_failure.as_raw_fd()) },
@@ -89,12 +79,7 @@ pub(crate) fn spawn(command: &Command) -> Result<Spawned, NotExecuted> {
                 // A descriptor that is ours and open can be made non-blocking.
                 let _set = rustix::io::ioctl_fionbio(fd, true);
             }
-            Ok(Spawned {
-                pid,
-                stdin,
-                stdout,
-                stderr,
-            })
+            Ok(Spawned { pid, stdin, stdout, stderr })
         }
     }
 }
@@ -104,16 +89,11 @@ fn told_failure(pipe: OwnedFd) -> Option<NotExecuted> {
     let mut told = [0; 5];
     std::fs::File::from(pipe).read_exact(&mut told).ok()?;
     let errno = i32::from_le_bytes([told[0], told[1], told[2], told[3]]);
-    Some(NotExecuted {
-        errno,
-        step: STEPS.get(told[4] as usize).copied().unwrap_or("exec"),
-    })
+    Some(NotExecuted { errno, step: STEPS.get(told[4] as usize).copied().unwrap_or("exec") })
 }
 
 fn last_errno() -> i32 {
-    std::io::Error::last_os_error()
-        .raw_os_error()
-        .unwrap_or(libc::EIO)
+    std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
 }
 
 /// A command as the kernel takes it.
@@ -129,17 +109,11 @@ struct Program {
 impl Program {
     fn prepare(command: &Command) -> Result<Self, NotExecuted> {
         let string = |text: &str| {
-            CString::new(text).map_err(|_| NotExecuted {
-                errno: libc::EINVAL,
-                step: "arguments",
-            })
+            CString::new(text).map_err(|_| NotExecuted { errno: libc::EINVAL, step: "arguments" })
         };
         let name = command.argv.first().map(String::as_str).unwrap_or_default();
-        let args: Vec<CString> = command
-            .argv
-            .iter()
-            .map(|arg| string(arg))
-            .collect::<Result<_, _>>()?;
+        let args: Vec<CString> =
+            command.argv.iter().map(|arg| string(arg)).collect::<Result<_, _>>()?;
         let vars: Vec<CString> = command
             .env
             .iter()
@@ -147,27 +121,15 @@ impl Program {
             .collect::<Result<_, _>>()?;
         let path = command.env.iter().rev().find(|(name, _)| name == "PATH");
         let path = path.map_or(DEFAULT_PATH, |(_, value)| value);
-        let candidates = candidates(name, path)
-            .iter()
-            .map(|at| string(at))
-            .collect::<Result<_, _>>()?;
+        let candidates =
+            candidates(name, path).iter().map(|at| string(at)).collect::<Result<_, _>>()?;
         let pointers = |strings: &[CString]| {
             let ends = std::iter::once(std::ptr::null());
-            strings
-                .iter()
-                .map(|text| text.as_ptr())
-                .chain(ends)
-                .collect()
+            strings.iter().map(|text| text.as_ptr()).chain(ends).collect()
         };
         let (argv, envp) = (pointers(&args), pointers(&vars));
         let strings = args.into_iter().chain(vars).collect();
-        Ok(Self {
-            candidates,
-            cwd: string(&command.cwd)?,
-            _strings: strings,
-            argv,
-            envp,
-        })
+        Ok(Self { candidates, cwd: string(&command.cwd)?, _strings: strings, argv, envp })
     }
 
     /// Runs in the child. Tells the failed step through `failure` and exits if there is one.

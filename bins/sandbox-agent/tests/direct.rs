@@ -26,26 +26,15 @@ impl Node {
             agent: env!("CARGO_BIN_EXE_sandbox-agent").into(),
             workspace_root: root.path().to_owned(),
         });
-        Self {
-            engine: engine.unwrap(),
-            _root: root,
-        }
+        Self { engine: engine.unwrap(), _root: root }
     }
 
     async fn sandbox(&self) -> Sandbox {
         let image = self.engine.pin(&ImageRef::new("x").unwrap()).await.unwrap();
         let network = NetworkPolicy::None;
-        let shape = Shape {
-            image,
-            limits: Limits::DEFAULT,
-            network,
-            inference: false,
-        };
+        let shape = Shape { image, limits: Limits::DEFAULT, network, inference: false };
         let id = SandboxId::new("s1").unwrap();
-        self.engine
-            .create(id, &shape, &Labels::new())
-            .await
-            .unwrap()
+        self.engine.create(id, &shape, &Labels::new()).await.unwrap()
     }
 }
 
@@ -73,14 +62,8 @@ async fn finish(exec: &mut Exec) -> (Told, Exited) {
     loop {
         match exec.next().await.expect("the link holds") {
             ExecEvent::Started => {}
-            ExecEvent::Output {
-                stream: Stream::Stdout,
-                data,
-            } => told.stdout.extend(data),
-            ExecEvent::Output {
-                stream: Stream::Stderr,
-                data,
-            } => told.stderr.extend(data),
+            ExecEvent::Output { stream: Stream::Stdout, data } => told.stdout.extend(data),
+            ExecEvent::Output { stream: Stream::Stderr, data } => told.stderr.extend(data),
             ExecEvent::Exited(exited) => return (told, exited),
         }
     }
@@ -99,10 +82,7 @@ async fn run(script: &str) -> (Told, Exited) {
 #[tokio::test]
 async fn the_streams_come_apart_and_the_code_is_the_programs() {
     let (told, exited) = run("echo out; echo err >&2; exit 7").await;
-    assert_eq!(
-        (told.stdout.as_slice(), told.stderr.as_slice()),
-        (&b"out\n"[..], &b"err\n"[..])
-    );
+    assert_eq!((told.stdout.as_slice(), told.stderr.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
     assert_eq!(exited.end, End::Code(7));
 }
 
@@ -123,19 +103,10 @@ async fn a_signal_is_told_as_a_signal() {
 async fn a_program_that_is_not_there_never_ran() {
     let node = Node::open();
     let sandbox = node.sandbox().await;
-    let command = Command {
-        argv: vec!["no-such-program".to_owned()],
-        ..shell("", &sandbox)
-    };
+    let command = Command { argv: vec!["no-such-program".to_owned()], ..shell("", &sandbox) };
     let mut exec = sandbox.start(command).await.unwrap();
     let (_, exited) = finish(&mut exec).await;
-    assert_eq!(
-        exited.end,
-        End::NotExecuted {
-            errno: libc::ENOENT,
-            step: "exec".to_owned()
-        }
-    );
+    assert_eq!(exited.end, End::NotExecuted { errno: libc::ENOENT, step: "exec".to_owned() });
     sandbox.close().await.unwrap();
 }
 
@@ -167,10 +138,7 @@ async fn what_a_job_leaves_behind_ends_with_it() {
 async fn standard_input_reaches_the_program_and_ends() {
     let node = Node::open();
     let sandbox = node.sandbox().await;
-    let command = Command {
-        stdin: true,
-        ..shell("cat", &sandbox)
-    };
+    let command = Command { stdin: true, ..shell("cat", &sandbox) };
     let mut exec = sandbox.start(command).await.unwrap();
     sandbox.stdin(exec.id(), b"hello").await.unwrap();
     sandbox.end_stdin(exec.id()).await.unwrap();
@@ -190,10 +158,7 @@ async fn a_command_outlives_its_host_and_tells_the_next_one_everything() {
     sandbox.leave().await;
     std::fs::write(go, "").unwrap();
     let sandbox = node.engine.adopt(&id).await.unwrap();
-    let (_, mut exec) = sandbox
-        .adopted_execs()
-        .pop()
-        .expect("the agent knows its command");
+    let (_, mut exec) = sandbox.adopted_execs().pop().expect("the agent knows its command");
     let (told, exited) = finish(&mut exec).await;
     assert_eq!(told.stdout, b"before\nafter\n");
     assert_eq!(exited.end, End::Code(3));
@@ -205,20 +170,11 @@ async fn files_go_in_and_come_out() {
     let node = Node::open();
     let sandbox = node.sandbox().await;
     let large: Vec<u8> = (0..200_000u32).map(|n| n as u8).collect();
-    sandbox
-        .put(Root::Workspace, "in/large.bin", true, &large)
-        .await
-        .unwrap();
-    let mut exec = sandbox
-        .start(shell("cp in/large.bin out.bin", &sandbox))
-        .await
-        .unwrap();
+    sandbox.put(Root::Workspace, "in/large.bin", true, &large).await.unwrap();
+    let mut exec = sandbox.start(shell("cp in/large.bin out.bin", &sandbox)).await.unwrap();
     finish(&mut exec).await;
     let globs = ["*.bin".to_owned()];
-    let collected = sandbox
-        .collect(Root::Workspace, "", &globs, 10, 1 << 20)
-        .await
-        .unwrap();
+    let collected = sandbox.collect(Root::Workspace, "", &globs, 10, 1 << 20).await.unwrap();
     assert_eq!(collected.files.len(), 1);
     assert_eq!(collected.files[0].data, large);
     assert!(sandbox.put(Root::Job, "../x", false, b"").await.is_err());

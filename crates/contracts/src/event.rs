@@ -50,10 +50,7 @@ impl FromStr for Position {
     fn from_str(text: &str) -> Result<Self, PositionError> {
         let (stdout, stderr) = text.split_once('-').ok_or(PositionError)?;
         let number = |part: &str| part.parse::<u64>().map_err(|_| PositionError);
-        Ok(Self {
-            stdout: number(stdout)?,
-            stderr: number(stderr)?,
-        })
+        Ok(Self { stdout: number(stdout)?, stderr: number(stderr)? })
     }
 }
 
@@ -63,25 +60,13 @@ mod tests {
 
     #[test]
     fn a_position_survives_its_text() {
-        let position = Position {
-            stdout: 7,
-            stderr: 262_144,
-        };
+        let position = Position { stdout: 7, stderr: 262_144 };
         assert_eq!(position.to_string().parse(), Ok(position));
     }
 
     #[test]
     fn a_made_up_id_is_refused() {
-        for text in [
-            "",
-            "1",
-            "-",
-            "1-",
-            "a-b",
-            "1-2-3",
-            "-1-2",
-            "99999999999999999999-0",
-        ] {
+        for text in ["", "1", "-", "1-", "a-b", "1-2-3", "-1-2", "99999999999999999999-0"] {
             assert!(text.parse::<Position>().is_err(), "{text:?}");
         }
     }

@@ -17,10 +17,7 @@ pub struct Faults(Vec<Fault>);
 
 impl Faults {
     pub fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        self.0.push(Fault {
-            field: field.into(),
-            message: message.into(),
-        });
+        self.0.push(Fault { field: field.into(), message: message.into() });
     }
 
     /// Adds a fault unless the condition holds.

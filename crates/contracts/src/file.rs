@@ -45,9 +45,9 @@ impl InputFile {
     pub fn bytes(&self) -> Vec<u8> {
         match (&self.content, &self.content_base64) {
             (Some(text), _) => text.clone().into_bytes(),
-            (None, Some(text)) => base64::engine::general_purpose::STANDARD
-                .decode(text)
-                .unwrap_or_default(),
+            (None, Some(text)) => {
+                base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default()
+            }
             (None, None) => Vec::new(),
         }
     }
@@ -82,10 +82,7 @@ pub fn check_path(path: &str) -> Result<(), &'static str> {
     if path.chars().any(char::is_control) {
         return Err("must not hold control characters");
     }
-    if path
-        .split('/')
-        .any(|part| matches!(part, "" | "." | "..") || part.len() > 255)
-    {
+    if path.split('/').any(|part| matches!(part, "" | "." | "..") || part.len() > 255) {
         return Err("must not hold empty, `.`, `..` or overlong parts");
     }
     Ok(())
@@ -97,17 +94,7 @@ mod tests {
 
     #[test]
     fn paths_that_leave_the_folder_are_refused() {
-        for path in [
-            "",
-            "/etc/passwd",
-            "..",
-            "a/../b",
-            "a//b",
-            "./a",
-            "a/",
-            "a\0b",
-            "a\nb",
-        ] {
+        for path in ["", "/etc/passwd", "..", "a/../b", "a//b", "./a", "a/", "a\0b", "a\nb"] {
             assert!(check_path(path).is_err(), "{path:?}");
         }
         assert!(check_path("src/main.rs").is_ok());

@@ -104,12 +104,7 @@ mod tests {
 
     #[test]
     fn the_ids_of_production_and_of_features_are_accepted() {
-        for id in [
-            "bdd-task",
-            "0e8f7a52-3c0c-4c38-9f0e-0d1c2b3a4958",
-            "a",
-            "job_1.2",
-        ] {
+        for id in ["bdd-task", "0e8f7a52-3c0c-4c38-9f0e-0d1c2b3a4958", "a", "job_1.2"] {
             assert!(JobId::new(id).is_ok(), "{id}");
         }
     }
@@ -117,9 +112,7 @@ mod tests {
     #[test]
     fn ids_that_could_be_a_path_an_option_or_a_control_are_refused() {
         let long = "x".repeat(300);
-        for id in [
-            "", ".", "..", "a/b", "../x", "-rf", "a\0b", "a b", "a\nb", "ä", &long,
-        ] {
+        for id in ["", ".", "..", "a/b", "../x", "-rf", "a\0b", "a b", "a\nb", "ä", &long] {
             assert!(JobId::new(id).is_err(), "{id:?}");
         }
     }
@@ -127,9 +120,6 @@ mod tests {
     #[test]
     fn a_bad_id_in_json_names_the_rule() {
         let error = serde_json::from_str::<TaskId>("\"a/b\"").unwrap_err();
-        assert!(
-            error.to_string().contains("may hold only letters"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("may hold only letters"), "{error}");
     }
 }

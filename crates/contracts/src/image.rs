@@ -83,16 +83,12 @@ fn is_name(name: &str) -> bool {
 }
 
 fn is_host(host: &str) -> bool {
-    let (name, port) = host
-        .split_once(':')
-        .map_or((host, None), |(n, p)| (n, Some(p)));
+    let (name, port) = host.split_once(':').map_or((host, None), |(n, p)| (n, Some(p)));
     let label = |label: &str| {
         !label.is_empty()
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
     name.split('.').all(label)
         && port.is_none_or(|port| port.parse::<u16>().is_ok() && !port.starts_with('+'))
@@ -103,9 +99,7 @@ fn is_path_part(part: &str) -> bool {
     let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = part.as_bytes();
     matches!((bytes.first(), bytes.last()), (Some(&f), Some(&l)) if word(f) && word(l))
-        && bytes
-            .iter()
-            .all(|&b| word(b) || matches!(b, b'.' | b'_' | b'-'))
+        && bytes.iter().all(|&b| word(b) || matches!(b, b'.' | b'_' | b'-'))
         && !part.contains("..")
 }
 

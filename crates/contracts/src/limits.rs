@@ -105,13 +105,8 @@ impl Limits {
             Self::SMALLEST_MEMORY_BYTES,
         );
         let pids = whole("pids", asked.pids, default.pids, maximum.pids, 2);
-        let open_files = whole(
-            "open_files",
-            asked.open_files,
-            default.open_files,
-            maximum.open_files,
-            16,
-        );
+        let open_files =
+            whole("open_files", asked.open_files, default.open_files, maximum.open_files, 16);
         let workspace_default = default.workspace_bytes.min(memory_bytes / 2);
         let workspace_bytes = whole(
             "workspace_bytes",
@@ -121,17 +116,9 @@ impl Limits {
             4096,
         );
         let tmp_default = default.tmp_bytes.min(memory_bytes / 4);
-        let tmp_bytes = whole(
-            "tmp_bytes",
-            asked.tmp_bytes,
-            tmp_default,
-            maximum.tmp_bytes,
-            4096,
-        );
-        let file_default = default
-            .file_size_bytes
-            .max(workspace_bytes)
-            .min(maximum.file_size_bytes);
+        let tmp_bytes = whole("tmp_bytes", asked.tmp_bytes, tmp_default, maximum.tmp_bytes, 4096);
+        let file_default =
+            default.file_size_bytes.max(workspace_bytes).min(maximum.file_size_bytes);
         let file_size_bytes = whole(
             "file_size_bytes",
             asked.file_size_bytes,
@@ -193,10 +180,7 @@ mod tests {
 
     #[test]
     fn a_small_memory_shrinks_the_mounts_that_nobody_asked_for() {
-        let asked = LimitsRequest {
-            memory_bytes: Some(64 * MIB),
-            ..Default::default()
-        };
+        let asked = LimitsRequest { memory_bytes: Some(64 * MIB), ..Default::default() };
         let granted = grant(asked).unwrap();
         assert_eq!(granted.workspace_bytes, 32 * MIB);
         assert_eq!(granted.tmp_bytes, 16 * MIB);
@@ -204,11 +188,8 @@ mod tests {
 
     #[test]
     fn more_than_the_maximum_is_refused_by_name() {
-        let asked = LimitsRequest {
-            pids: Some(1 << 40),
-            cpus: Some(f64::NAN),
-            ..Default::default()
-        };
+        let asked =
+            LimitsRequest { pids: Some(1 << 40), cpus: Some(f64::NAN), ..Default::default() };
         let text = grant(asked).unwrap_err().to_string();
         assert!(text.contains("sandbox.limits.pids"), "{text}");
         assert!(text.contains("sandbox.limits.cpus"), "{text}");
@@ -216,10 +197,7 @@ mod tests {
 
     #[test]
     fn a_workspace_larger_than_the_memory_that_holds_it_is_refused() {
-        let asked = LimitsRequest {
-            workspace_bytes: Some(1024 * MIB),
-            ..Default::default()
-        };
+        let asked = LimitsRequest { workspace_bytes: Some(1024 * MIB), ..Default::default() };
         let text = grant(asked).unwrap_err().to_string();
         assert!(text.contains("lives in memory"), "{text}");
     }

@@ -252,11 +252,7 @@ pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, FrameError> {
 /// The length that a frame's head announces, checked before anybody allocates for it.
 pub fn frame_length(head: [u8; 4]) -> Result<usize, FrameError> {
     let length = u32::from_le_bytes(head) as usize;
-    if length > MAX_FRAME_BYTES {
-        Err(FrameError::TooLarge(length))
-    } else {
-        Ok(length)
-    }
+    if length > MAX_FRAME_BYTES { Err(FrameError::TooLarge(length)) } else { Ok(length) }
 }
 
 /// The message of a frame's body; bytes left over make it malformed.

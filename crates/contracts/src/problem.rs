@@ -43,24 +43,14 @@ pub struct Problem {
 
 impl Problem {
     pub fn new(kind: ProblemType, status: u16, title: impl Into<String>) -> Self {
-        Self {
-            kind,
-            title: title.into(),
-            status,
-            detail: None,
-            phase: None,
-            errors: Vec::new(),
-        }
+        Self { kind, title: title.into(), status, detail: None, phase: None, errors: Vec::new() }
     }
 
     /// 400 or 422 with every faulty field.
     pub fn from_faults(status: u16, title: &str, faults: &Faults) -> Self {
         let errors = faults
             .iter()
-            .map(|fault| FieldError {
-                field: fault.field.clone(),
-                message: fault.message.clone(),
-            })
+            .map(|fault| FieldError { field: fault.field.clone(), message: fault.message.clone() })
             .collect();
         Self {
             detail: Some(faults.to_string()),

@@ -135,17 +135,9 @@ impl SandboxSpec {
 
 /// An argument vector that `execve` can take. An empty one is the caller's to judge.
 pub fn check_command(field: &str, command: &[String], faults: &mut Faults) {
-    faults.require(
-        command.len() <= MAX_ARGS,
-        field,
-        format!("has more than {MAX_ARGS} arguments"),
-    );
+    faults.require(command.len() <= MAX_ARGS, field, format!("has more than {MAX_ARGS} arguments"));
     let bytes: usize = command.iter().map(|arg| arg.len() + 1).sum();
-    faults.require(
-        bytes <= MAX_ARG_BYTES,
-        field,
-        format!("is longer than {MAX_ARG_BYTES} bytes"),
-    );
+    faults.require(bytes <= MAX_ARG_BYTES, field, format!("is longer than {MAX_ARG_BYTES} bytes"));
     if command.iter().any(|arg| arg.contains('\0')) {
         faults.add(field, "must not hold NUL");
     }
@@ -158,15 +150,8 @@ pub fn check_command(field: &str, command: &[String], faults: &mut Faults) {
 /// callers send them in good faith, and the node's value wins.
 pub fn check_env(field: &str, env: &BTreeMap<String, String>, faults: &mut Faults) {
     faults.require(env.len() <= MAX_ENV_ENTRIES, field, "has too many entries");
-    let bytes: usize = env
-        .iter()
-        .map(|(name, value)| name.len() + value.len() + 2)
-        .sum();
-    faults.require(
-        bytes <= MAX_ENV_BYTES,
-        field,
-        format!("is longer than {MAX_ENV_BYTES} bytes"),
-    );
+    let bytes: usize = env.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+    faults.require(bytes <= MAX_ENV_BYTES, field, format!("is longer than {MAX_ENV_BYTES} bytes"));
     for (name, value) in env {
         if name.is_empty() || name.contains(['=', '\0']) {
             faults.add(field, format!("{name:?} is not a variable's name"));

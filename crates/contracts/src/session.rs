@@ -41,25 +41,13 @@ impl SessionRequest {
             || self.sandbox.stdin_open
             || self.sandbox.timeout_seconds.is_some()
             || !self.sandbox.artifacts.is_empty();
-        faults.require(
-            !job_only,
-            "sandbox",
-            "holds fields that only a job can have",
-        );
+        faults.require(!job_only, "sandbox", "holds fields that only a job can have");
         check_env("sandbox.env", &self.sandbox.env, &mut faults);
         for (index, file) in self.sandbox.files.iter().enumerate() {
             file.validate(&format!("sandbox.files[{index}]"), &mut faults);
         }
-        faults.require(
-            self.lifetime_seconds != Some(0),
-            "lifetime_seconds",
-            "must be at least 1",
-        );
-        faults.require(
-            self.idle_seconds != Some(0),
-            "idle_seconds",
-            "must be at least 1",
-        );
+        faults.require(self.lifetime_seconds != Some(0), "lifetime_seconds", "must be at least 1");
+        faults.require(self.idle_seconds != Some(0), "idle_seconds", "must be at least 1");
         faults.into_result()
     }
 }
@@ -127,11 +115,7 @@ impl ExecRequest {
         faults.require(!self.command.is_empty(), "command", "must not be empty");
         check_command("command", &self.command, &mut faults);
         check_env("env", &self.env, &mut faults);
-        faults.require(
-            self.timeout_seconds != Some(0),
-            "timeout_seconds",
-            "must be at least 1",
-        );
+        faults.require(self.timeout_seconds != Some(0), "timeout_seconds", "must be at least 1");
         faults.into_result()
     }
 }

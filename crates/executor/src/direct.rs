@@ -58,9 +58,7 @@ impl DirectEngine {
         );
         let root = config.workspace_root.join("direct").join(&config.node_id);
         make_folder(&root).map_err(|e| EngineError::step("folder", e))?;
-        let root = root
-            .canonicalize()
-            .map_err(|e| EngineError::step("folder", e))?;
+        let root = root.canonicalize().map_err(|e| EngineError::step("folder", e))?;
         Ok(Self { config, root })
     }
 
@@ -86,17 +84,9 @@ impl DirectEngine {
             // A signal from the terminal is for the node, which then decides.
             .process_group(0)
             .spawn()?;
-        let pid = child
-            .id()
-            .ok_or_else(|| io::Error::other("the agent ended at once"))?;
-        let created_at = std::time::UNIX_EPOCH
-            .elapsed()
-            .map_or(0, |age| age.as_secs() as i64);
-        let identity = Identity {
-            pid,
-            labels: labels.clone(),
-            created_at,
-        };
+        let pid = child.id().ok_or_else(|| io::Error::other("the agent ended at once"))?;
+        let created_at = std::time::UNIX_EPOCH.elapsed().map_or(0, |age| age.as_secs() as i64);
+        let identity = Identity { pid, labels: labels.clone(), created_at };
         fs::write(folder.join(IDENTITY), serde_json::to_vec(&identity)?)?;
         Ok(identity)
     }
@@ -108,14 +98,9 @@ impl DirectEngine {
         listener: UnixListener,
         pid: u32,
     ) -> Result<Sandbox, EngineError> {
-        let limit = EngineError::Slow {
-            step: "link",
-            limit: LINK_WAIT,
-        };
+        let limit = EngineError::Slow { step: "link", limit: LINK_WAIT };
         let accepted = tokio::time::timeout(LINK_WAIT, accept(&listener, pid)).await;
-        let stream = accepted
-            .map_err(|_| limit)?
-            .map_err(|e| EngineError::step("link", e))?;
+        let stream = accepted.map_err(|_| limit)?.map_err(|e| EngineError::step("link", e))?;
         let gone = fs::remove_file(folder.join(LINK_SOCKET));
         gone.map_err(|e| EngineError::step("link", e))?;
         let pidfd = pidfd(pid).map_err(|e| EngineError::step("link", e))?;
@@ -132,6 +117,10 @@ impl DirectEngine {
 impl Engine for DirectEngine {
     fn kind(&self) -> EngineKind {
         EngineKind::Direct
+    }
+
+    fn version(&self) -> String {
+        "none".to_owned()
     }
 
     async fn ready(&self) -> Result<(), EngineError> {
@@ -162,9 +151,8 @@ impl Engine for DirectEngine {
         make_folder(&folder).map_err(|e| EngineError::step("folder", e))?;
         let made = async {
             let listener = listen(&folder).map_err(|e| EngineError::step("link", e))?;
-            let identity = self
-                .spawn(&folder, labels)
-                .map_err(|e| EngineError::step("start", e))?;
+            let identity =
+                self.spawn(&folder, labels).map_err(|e| EngineError::step("start", e))?;
             self.link(&id, folder, listener, identity.pid).await
         };
         let made = made.await;
@@ -204,9 +192,7 @@ impl Engine for DirectEngine {
             && runs(identity.pid, &folder)
         {
             let pidfd = pidfd(identity.pid).map_err(|e| EngineError::step("remove", e))?;
-            end(&pidfd)
-                .await
-                .map_err(|e| EngineError::step("remove", e))?;
+            end(&pidfd).await.map_err(|e| EngineError::step("remove", e))?;
         }
         remove_folder(&folder)
     }
@@ -221,17 +207,11 @@ struct DirectEnclosure {
 impl Enclosure for DirectEnclosure {
     fn places(&self) -> Places {
         let place = |name: &str| self.folder.join(name).to_string_lossy().into_owned();
-        Places {
-            workspace: place("workspace"),
-            job: place("job"),
-            tmp: place("tmp"),
-        }
+        Places { workspace: place("workspace"), job: place("job"), tmp: place("tmp") }
     }
 
     async fn kill(&self) -> Result<(), EngineError> {
-        end(&self.pidfd)
-            .await
-            .map_err(|e| EngineError::step("kill", e))
+        end(&self.pidfd).await.map_err(|e| EngineError::step("kill", e))
     }
 
     async fn counters(&self) -> Counters {
@@ -258,10 +238,7 @@ async fn end(pidfd: &OwnedFd) -> io::Result<()> {
     // SAFETY: the descriptor is owned by the `AsyncFd` and stays open as long as it is registered.
     let watched = unsafe { tokio::io::unix::AsyncFd::register(pidfd.try_clone()?) }?;
     // A pidfd becomes readable when its process has ended.
-    if tokio::time::timeout(TERM_WAIT, watched.readable())
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(TERM_WAIT, watched.readable()).await.is_err() {
         signal(Signal::KILL)?;
         watched.readable().await?.retain_ready();
     }
@@ -271,11 +248,7 @@ async fn end(pidfd: &OwnedFd) -> io::Result<()> {
 async fn accept(listener: &UnixListener, pid: u32) -> io::Result<UnixStream> {
     loop {
         let (stream, _) = listener.accept().await?;
-        if stream
-            .peer_cred()?
-            .pid()
-            .is_some_and(|peer| peer as u32 == pid)
-        {
+        if stream.peer_cred()?.pid().is_some_and(|peer| peer as u32 == pid) {
             return Ok(stream);
         }
     }
@@ -291,10 +264,7 @@ fn listen(folder: &Path) -> io::Result<UnixListener> {
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 fn remove_folder(path: &Path) -> Result<(), EngineError> {

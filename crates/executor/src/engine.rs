@@ -13,6 +13,9 @@ use std::{collections::BTreeMap, sync::Arc};
 pub trait Engine: Send + Sync + 'static {
     fn kind(&self) -> EngineKind;
 
+    /// What the engine says that it is.
+    fn version(&self) -> String;
+
     /// Says whether sandboxes could be made now. Cheap enough for a readiness probe.
     async fn ready(&self) -> Result<(), EngineError>;
 

@@ -36,10 +36,7 @@ pub enum EngineError {
 
 impl EngineError {
     pub fn step(step: &'static str, source: impl Into<Source>) -> Self {
-        Self::Step {
-            step,
-            source: source.into(),
-        }
+        Self::Step { step, source: source.into() }
     }
 
     /// True when the request is at fault and another one could succeed.

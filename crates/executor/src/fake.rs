@@ -59,10 +59,7 @@ struct Inside {
 
 impl FakeEngine {
     pub fn new(script: impl Fn(&Command) -> Program + Send + Sync + 'static) -> Self {
-        Self {
-            script: Arc::new(script),
-            state: Arc::default(),
-        }
+        Self { script: Arc::new(script), state: Arc::default() }
     }
 
     /// Each program writes its arguments, joined by spaces, and exits with 0.
@@ -121,6 +118,10 @@ impl Engine for FakeEngine {
         EngineKind::Fake
     }
 
+    fn version(&self) -> String {
+        "scripted".to_owned()
+    }
+
     async fn ready(&self) -> Result<(), EngineError> {
         if self.state().faults.unreachable {
             return Err(EngineError::Unreachable("scripted".into()));
@@ -137,18 +138,9 @@ impl Engine for FakeEngine {
     }
 
     async fn pin(&self, image: &ImageRef) -> Result<Arc<PinnedImage>, EngineError> {
-        if self
-            .state()
-            .faults
-            .missing_images
-            .iter()
-            .any(|missing| missing == image.as_str())
-        {
+        if self.state().faults.missing_images.iter().any(|missing| missing == image.as_str()) {
             let reason = "scripted".to_owned();
-            return Err(EngineError::ImageMissing {
-                image: image.clone(),
-                reason,
-            });
+            return Err(EngineError::ImageMissing { image: image.clone(), reason });
         }
         Ok(Arc::new(PinnedImage {
             reference: image.clone(),
@@ -231,10 +223,7 @@ impl Enclosure for FakeEnclosure {
     }
 
     async fn counters(&self) -> Counters {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .counters
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).counters
     }
 
     async fn freeze(&self, _frozen: bool) -> Result<(), EngineError> {

@@ -53,27 +53,17 @@ impl Link {
             return Err(LinkError::Protocol("it did not begin with hello"));
         };
         if version != VERSION {
-            return Err(LinkError::Version {
-                theirs: version,
-                ours: VERSION,
-            });
+            return Err(LinkError::Version { theirs: version, ours: VERSION });
         }
         let mut routes = Routes::default();
         let mut adopted = Adopted::new();
         let mut resume = Vec::new();
         for status in execs {
             let receiver = routes.expect_exec(status.exec, ADOPTED_OUTPUT_BYTES)?;
-            resume.push(Resume {
-                exec: status.exec,
-                stdout: 0,
-                stderr: 0,
-            });
+            resume.push(Resume { exec: status.exec, stdout: 0, stderr: 0 });
             adopted.insert(status.exec, (status, receiver));
         }
-        let welcome = encode(&ToAgent::Welcome {
-            version: VERSION,
-            resume,
-        })?;
+        let welcome = encode(&ToAgent::Welcome { version: VERSION, resume })?;
         writer.write_all(&welcome).await?;
 
         let (outbox, inbox) = mpsc::channel(OUTBOX_FRAMES);
@@ -81,14 +71,7 @@ impl Link {
         let mut tasks = JoinSet::new();
         tasks.spawn(write_all(writer, inbox));
         tasks.spawn(read_all(reader, Arc::clone(&routes)));
-        Ok((
-            Self {
-                outbox,
-                routes,
-                tasks: Mutex::new(tasks),
-            },
-            adopted,
-        ))
+        Ok((Self { outbox, routes, tasks: Mutex::new(tasks) }, adopted))
     }
 
     pub(crate) async fn send(&self, message: ToAgent) -> Result<(), LinkError> {

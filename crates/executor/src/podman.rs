@@ -58,6 +58,7 @@ pub struct PodmanConfig {
 pub struct PodmanEngine {
     api: Arc<Api>,
     host: Host,
+    version: String,
     node_id: String,
     folders: Folders,
     images: Images,
@@ -68,10 +69,7 @@ impl PodmanEngine {
     pub async fn open(config: PodmanConfig) -> Result<Self, EngineError> {
         let api = Arc::new(Api::new(&config.socket));
         let info = api.info().await?;
-        let agent = config
-            .agent
-            .canonicalize()
-            .map_err(|e| EngineError::step("agent", e))?;
+        let agent = config.agent.canonicalize().map_err(|e| EngineError::step("agent", e))?;
         let seccomp_profile = write_seccomp_profile(&config.state_dir)
             .map_err(|e| EngineError::step("seccomp", e))?;
         let host = Host::look(&info, agent, seccomp_profile);
@@ -86,13 +84,7 @@ impl PodmanEngine {
             userns_auto = host.userns_auto,
             "podman engine is open"
         );
-        Ok(Self {
-            api,
-            host,
-            node_id: config.node_id,
-            folders,
-            images,
-        })
+        Ok(Self { api, host, version: info.version, node_id: config.node_id, folders, images })
     }
 
     async fn link(
@@ -108,10 +100,7 @@ impl PodmanEngine {
             Ok::<_, EngineError>(Sandbox::over(id.clone(), stream, enclosure).await?)
         };
         let limited = tokio::time::timeout(limit, accept).await;
-        limited.map_err(|_| EngineError::Slow {
-            step: "link",
-            limit,
-        })?
+        limited.map_err(|_| EngineError::Slow { step: "link", limit })?
     }
 
     async fn make(
@@ -120,13 +109,8 @@ impl PodmanEngine {
         shape: &Shape,
         labels: &Labels,
     ) -> Result<Sandbox, EngineError> {
-        let folder = self
-            .folders
-            .make(id)
-            .map_err(|e| EngineError::step("folder", e))?;
-        let listening = folder
-            .listen()
-            .map_err(|e| EngineError::step("folder", e))?;
+        let folder = self.folders.make(id).map_err(|e| EngineError::step("folder", e))?;
+        let listening = folder.listen().map_err(|e| EngineError::step("folder", e))?;
         let spec = spec::container(id, &self.node_id, shape, labels, &self.host, folder.path());
         let container_id = self.api.create(&spec).await?;
         let container = Arc::new(Container::new(Arc::clone(&self.api), container_id, folder));
@@ -144,6 +128,10 @@ impl PodmanEngine {
 impl Engine for PodmanEngine {
     fn kind(&self) -> EngineKind {
         EngineKind::Podman
+    }
+
+    fn version(&self) -> String {
+        self.version.clone()
     }
 
     async fn ready(&self) -> Result<(), EngineError> {
@@ -176,14 +164,10 @@ impl Engine for PodmanEngine {
     async fn adopt(&self, id: &SandboxId) -> Result<Sandbox, EngineError> {
         let gone = || EngineError::Gone(id.clone());
         let found = self.list().await?;
-        let found = found
-            .into_iter()
-            .find(|found| found.sandbox == *id && found.running);
+        let found = found.into_iter().find(|found| found.sandbox == *id && found.running);
         let container_id = found.ok_or_else(gone)?.engine_id;
         let folder = self.folders.find(id).ok_or_else(gone)?;
-        let listening = folder
-            .listen()
-            .map_err(|e| EngineError::step("folder", e))?;
+        let listening = folder.listen().map_err(|e| EngineError::step("folder", e))?;
         let container = Arc::new(Container::new(Arc::clone(&self.api), container_id, folder));
         self.link(id, &container, listening, ADOPT_WAIT).await
     }

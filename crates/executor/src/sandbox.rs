@@ -56,11 +56,7 @@ pub struct Places {
 
 impl Default for Places {
     fn default() -> Self {
-        Self {
-            workspace: path::WORKSPACE.into(),
-            job: path::JOB.into(),
-            tmp: path::TMP.into(),
-        }
+        Self { workspace: path::WORKSPACE.into(), job: path::JOB.into(), tmp: path::TMP.into() }
     }
 }
 
@@ -110,12 +106,7 @@ impl Sandbox {
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
         let (link, adopted) = Link::open(stream).await?;
-        Ok(Self {
-            id,
-            link,
-            enclosure,
-            adopted: Mutex::new(adopted),
-        })
+        Ok(Self { id, link, enclosure, adopted: Mutex::new(adopted) })
     }
 
     pub fn id(&self) -> &SandboxId {
@@ -141,12 +132,7 @@ impl Sandbox {
     /// Bytes for a command's standard input; waits while the agent is behind.
     pub async fn stdin(&self, exec: ExecId, data: &[u8]) -> Result<(), LinkError> {
         for piece in data.chunks(MAX_CHUNK_BYTES) {
-            self.link
-                .send(ToAgent::Stdin {
-                    exec,
-                    data: piece.to_vec(),
-                })
-                .await?;
+            self.link.send(ToAgent::Stdin { exec, data: piece.to_vec() }).await?;
         }
         Ok(())
     }
@@ -222,23 +208,14 @@ impl Sandbox {
         let mut open: Option<CollectedFile> = None;
         while let Some(event) = events.recv().await {
             match event {
-                FileEvent::Piece {
-                    path,
-                    executable,
-                    data,
-                    last,
-                } => {
+                FileEvent::Piece { path, executable, data, last } => {
                     let mut file = match open.take() {
                         Some(file) if file.path == path => file,
                         Some(_) => return Err(LinkError::Protocol("files are interleaved")),
                         None => new_file(&path, executable, &collected, max_files)?,
                     };
                     file.data.extend_from_slice(&data);
-                    if last {
-                        collected.files.push(file)
-                    } else {
-                        open = Some(file)
-                    }
+                    if last { collected.files.push(file) } else { open = Some(file) }
                 }
                 FileEvent::Done(Ok(truncation)) => {
                     collected.truncated = truncation == Truncation::LeftOut;
@@ -293,14 +270,7 @@ fn put_piece(
     piece: &[u8],
     last: bool,
 ) -> ToAgent {
-    ToAgent::Put {
-        request,
-        root,
-        path: path.to_owned(),
-        executable,
-        data: piece.to_vec(),
-        last,
-    }
+    ToAgent::Put { request, root, path: path.to_owned(), executable, data: piece.to_vec(), last }
 }
 
 /// A new file in a collection: the agent's word for its path is checked like a caller's.
@@ -316,9 +286,5 @@ fn new_file(
     if collected.files.len() >= max_files as usize {
         return Err(LinkError::TooMuch);
     }
-    Ok(CollectedFile {
-        path: path.to_owned(),
-        executable,
-        data: Vec::new(),
-    })
+    Ok(CollectedFile { path: path.to_owned(), executable, data: Vec::new() })
 }

@@ -52,17 +52,13 @@ pub(crate) async fn admit(node: &Node, request: JobRequest) -> Result<Admitted, 
         Taken::Inserted => {}
         Taken::By(other) => return join(other, hash).await,
         Taken::Full => {
-            return Err(JobError::Full {
-                retry_after_s: RETRY_AFTER_S,
-            });
+            return Err(JobError::Full { retry_after_s: RETRY_AFTER_S });
         }
     }
     // From here on others may wait for this job. A caller who hangs up must not leave them waiting,
     // so what follows is a task of the node's own.
     let deciding = node.inner.tasks.spawn(keep(node.clone(), Arc::clone(&job)));
-    deciding
-        .await
-        .unwrap_or_else(|e| Err(JobError::fault("admission", e)))
+    deciding.await.unwrap_or_else(|e| Err(JobError::fault("admission", e)))
 }
 
 /// Writes the job down and starts it, or finds that it was there before.
@@ -98,11 +94,7 @@ async fn again(node: &Node, job: &LiveJob, row: Box<JobRow>) -> Result<Option<Ad
 }
 
 async fn join(job: Arc<LiveJob>, hash: [u8; 32]) -> Result<Admitted, JobError> {
-    if job.request_hash == hash {
-        Ok(Admitted::Live(job))
-    } else {
-        Err(JobError::Conflict)
-    }
+    if job.request_hash == hash { Ok(Admitted::Live(job)) } else { Err(JobError::Conflict) }
 }
 
 fn past(row: JobRow, hash: [u8; 32]) -> Result<Admitted, JobError> {
@@ -142,22 +134,12 @@ pub(crate) async fn plan(node: &Node, spec: &SandboxSpec) -> Result<Plan, JobErr
     faults.into_result().map_err(JobError::Refused)?;
     let limits = Limits::granted(&spec.limits, &config.default_limits, &config.max_limits)
         .map_err(JobError::Refused)?;
-    node.inner
-        .engine
-        .unenforceable(&limits)
-        .into_result()
-        .map_err(JobError::Refused)?;
+    node.inner.engine.unenforceable(&limits).into_result().map_err(JobError::Refused)?;
     let image = spec.image.as_ref().unwrap_or(&config.default_image);
     let image = node.inner.engine.pin(image).await?;
     let asked = spec.timeout_seconds.map(Duration::from_secs);
-    let timeout = asked
-        .unwrap_or(config.default_timeout)
-        .min(config.max_timeout);
-    Ok(Plan {
-        image,
-        limits,
-        timeout,
-    })
+    let timeout = asked.unwrap_or(config.default_timeout).min(config.max_timeout);
+    Ok(Plan { image, limits, timeout })
 }
 
 /// Tells one request from another with the same id. The struct's own order makes it canonical.

@@ -34,39 +34,24 @@ pub(crate) async fn collect(
     let (mut files, mut bytes) = (config.artifact_max_files, config.artifact_max_bytes);
     let mut found = Vec::new();
     let mut truncated = false;
-    let sources = [
-        (Root::Job, "artifacts", &everything[..]),
-        (Root::Workspace, "", globs),
-    ];
+    let sources = [(Root::Job, "artifacts", &everything[..]), (Root::Workspace, "", globs)];
     for (root, within, globs) in sources {
         if globs.is_empty() || files == 0 {
             continue;
         }
         let collected = sandbox.collect(root, within, globs, files, bytes).await?;
         files = files.saturating_sub(collected.files.len() as u32);
-        let size: u64 = collected
-            .files
-            .iter()
-            .map(|file| file.data.len() as u64)
-            .sum();
+        let size: u64 = collected.files.iter().map(|file| file.data.len() as u64).sum();
         bytes = bytes.saturating_sub(size);
         truncated |= collected.truncated;
         found.extend(collected.files);
     }
-    let sba_result = if has_job_spec {
-        result(sandbox).await?
-    } else {
-        None
-    };
+    let sba_result = if has_job_spec { result(sandbox).await? } else { None };
     let artifacts = found.iter().map(artifact).collect();
     if !found.is_empty() {
         keep(config, job_id, found).await?;
     }
-    Ok(Left {
-        artifacts,
-        truncated,
-        sba_result,
-    })
+    Ok(Left { artifacts, truncated, sba_result })
 }
 
 fn artifact(file: &CollectedFile) -> Artifact {
@@ -79,10 +64,7 @@ fn artifact(file: &CollectedFile) -> Artifact {
 
 /// The program's own word for its result: JSON of a bounded size in a plain file, or nothing.
 async fn result(sandbox: &Sandbox) -> Result<Option<serde_json::Value>, JobError> {
-    match sandbox
-        .collect(Root::Job, "result.json", &[], 1, MAX_RESULT_BYTES)
-        .await
-    {
+    match sandbox.collect(Root::Job, "result.json", &[], 1, MAX_RESULT_BYTES).await {
         Ok(collected) => {
             let file = collected.files.into_iter().next();
             Ok(file.and_then(|file| serde_json::from_slice(&file.data).ok()))
@@ -96,10 +78,7 @@ async fn result(sandbox: &Sandbox) -> Result<Option<serde_json::Value>, JobError
 
 fn path(config: &NodeConfig, job_id: &JobId) -> PathBuf {
     // An id's alphabet has no slash, and it does not begin with a dot.
-    config
-        .state_dir
-        .join("artifacts")
-        .join(format!("{job_id}.tar"))
+    config.state_dir.join("artifacts").join(format!("{job_id}.tar"))
 }
 
 async fn keep(
@@ -118,9 +97,7 @@ async fn keep(
             header.set_mode(if file.executable { 0o755 } else { 0o644 });
             tar.append_data(&mut header, &file.path, file.data.as_slice())?;
         }
-        tar.into_inner()?
-            .into_inner()
-            .map_err(io::IntoInnerError::into_error)?;
+        tar.into_inner()?.into_inner().map_err(io::IntoInnerError::into_error)?;
         std::fs::rename(half_done, path)
     };
     in_background(write).await

@@ -46,10 +46,7 @@ impl JobError {
         phase: &'static str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self::Fault {
-            phase,
-            source: source.into(),
-        }
+        Self::Fault { phase, source: source.into() }
     }
 
     /// What the caller reads. Faults of ours name their phase and nothing of the host.

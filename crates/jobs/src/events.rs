@@ -39,21 +39,14 @@ pub(crate) async fn follow(
     after: Position,
 ) -> Result<mpsc::Receiver<JobEvent>, JobError> {
     let (events, reader) = mpsc::channel(IN_FLIGHT);
-    let mut teller = Teller {
-        events,
-        position: after,
-    };
+    let mut teller = Teller { events, position: after };
     match node.inner.jobs.get(id) {
         Some(job) => {
-            node.inner
-                .tasks
-                .spawn(async move { teller.tell_live(job).await });
+            node.inner.tasks.spawn(async move { teller.tell_live(job).await });
         }
         None => {
             let view = view(node.row(id).await?);
-            node.inner
-                .tasks
-                .spawn(async move { teller.tell_past(view).await });
+            node.inner.tasks.spawn(async move { teller.tell_past(view).await });
         }
     }
     Ok(reader)
@@ -73,18 +66,10 @@ impl Teller {
             let view = job.view();
             if state != Some(view.state) {
                 state = Some(view.state);
-                let view = JobView {
-                    result: None,
-                    problem: None,
-                    ..view
-                };
+                let view = JobView { result: None, problem: None, ..view };
                 self.send(JobEventKind::State(Box::new(view))).await?;
             }
-            let News {
-                stdout,
-                stderr,
-                over,
-            } = job.news(self.position);
+            let News { stdout, stderr, over } = job.news(self.position);
             self.output(&stdout, &stderr).await?;
             if over {
                 let view = job.view();
@@ -104,18 +89,11 @@ impl Teller {
     }
 
     async fn tell_past(&mut self, view: JobView) -> Option<()> {
-        let state = JobView {
-            result: None,
-            problem: None,
-            ..view.clone()
-        };
+        let state = JobView { result: None, problem: None, ..view.clone() };
         self.send(JobEventKind::State(Box::new(state))).await?;
         if let Some(result) = &view.result {
             let rest = |text: &str, seen: u64| {
-                text.as_bytes()
-                    .get(seen as usize..)
-                    .unwrap_or_default()
-                    .to_vec()
+                text.as_bytes().get(seen as usize..).unwrap_or_default().to_vec()
             };
             let stdout = rest(&result.outcome.stdout, self.position.stdout);
             let stderr = rest(&result.outcome.stderr, self.position.stderr);
@@ -139,13 +117,7 @@ impl Teller {
     }
 
     async fn send(&self, kind: JobEventKind) -> Option<()> {
-        self.events
-            .send(JobEvent {
-                position: self.position,
-                kind,
-            })
-            .await
-            .ok()
+        self.events.send(JobEvent { position: self.position, kind }).await.ok()
     }
 }
 
@@ -165,16 +137,8 @@ fn pieces(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 fn chunk(offset: u64, piece: &[u8]) -> OutputChunk {
     match std::str::from_utf8(piece) {
-        Ok(text) => OutputChunk {
-            offset,
-            text: Some(text.to_owned()),
-            base64: None,
-        },
-        Err(_) => OutputChunk {
-            offset,
-            text: None,
-            base64: Some(contracts::file::base64(piece)),
-        },
+        Ok(text) => OutputChunk { offset, text: Some(text.to_owned()), base64: None },
+        Err(_) => OutputChunk { offset, text: None, base64: Some(contracts::file::base64(piece)) },
     }
 }
 

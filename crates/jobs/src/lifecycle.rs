@@ -52,17 +52,12 @@ pub(crate) fn spawn(node: &Node, job: Arc<LiveJob>) {
 }
 
 pub(crate) fn resume(node: &Node, job: Arc<LiveJob>, resumed: Resumed) {
-    node.inner
-        .tasks
-        .spawn(live(node.clone(), job, Some(resumed)));
+    node.inner.tasks.spawn(live(node.clone(), job, Some(resumed)));
 }
 
 async fn live(node: Node, job: Arc<LiveJob>, resumed: Option<Resumed>) {
     let id = job.request.job_id.clone();
-    let run = Run {
-        node: &node,
-        job: &job,
-    };
+    let run = Run { node: &node, job: &job };
     let fate = match resumed {
         Some(resumed) => run.resume(resumed).await,
         None => run.wait_and_run().await,
@@ -104,9 +99,7 @@ pub(crate) async fn finish(node: &Node, job: &LiveJob, end: Result<JobResult, Pr
             Ended::Result(Box::new(result))
         }
         Err(problem) => {
-            node.inner
-                .metrics
-                .job_fault(problem.phase.as_deref().unwrap_or("unknown"));
+            node.inner.metrics.job_fault(problem.phase.as_deref().unwrap_or("unknown"));
             Ended::Problem(problem)
         }
     };
@@ -156,9 +149,7 @@ impl Run<'_> {
         let owner = Owned::Job(request.task_id.clone(), request.job_id.clone());
         let labels = labels(&request.task_id, &request.job_id);
         let claim = inner.sandboxes.get(&shape, &labels, owner).await?;
-        inner
-            .metrics
-            .sandbox_ready(claim.took.as_secs_f64(), claim.warm);
+        inner.metrics.sandbox_ready(claim.took.as_secs_f64(), claim.warm);
         Ok(claim)
     }
 
@@ -166,15 +157,10 @@ impl Run<'_> {
         let started_at = OffsetDateTime::now_utc();
         let deadline_at = started_at + self.job.plan.timeout;
         let (id, sandbox_id) = (self.job.request.job_id.clone(), sandbox.id().clone());
-        self.node
-            .inner
-            .store
-            .assign(id, sandbox_id, started_at, deadline_at)
-            .await?;
+        self.node.inner.store.assign(id, sandbox_id, started_at, deadline_at).await?;
         self.job.start(started_at);
         let exec = self.start(sandbox).await?;
-        self.watch(sandbox, exec, started_at, deadline_at, timings)
-            .await
+        self.watch(sandbox, exec, started_at, deadline_at, timings).await
     }
 
     /// Puts the files in place and sends the command.
@@ -202,11 +188,7 @@ impl Run<'_> {
     }
 
     async fn resume(&self, resumed: Resumed) -> Result<Fate, JobError> {
-        let Resumed {
-            sandbox,
-            started_at,
-            deadline_at,
-        } = resumed;
+        let Resumed { sandbox, started_at, deadline_at } = resumed;
         self.job.start(started_at);
         // The places are for new jobs to wait for; one that runs already only counts.
         let _place = Arc::clone(&self.node.inner.places).try_acquire_owned();
@@ -217,10 +199,7 @@ impl Run<'_> {
         };
         let timings = Timings::default();
         let fate = match exec {
-            Ok(exec) => {
-                self.watch(&sandbox, exec, started_at, deadline_at, timings)
-                    .await
-            }
+            Ok(exec) => self.watch(&sandbox, exec, started_at, deadline_at, timings).await,
             Err(error) => Err(error),
         };
         self.let_go(sandbox, &fate).await;
@@ -245,10 +224,7 @@ impl Run<'_> {
             stop_grace: inner.config.stop_grace,
             cancel: &self.job.cancel,
             leaving: &inner.leaving,
-            stdin: self
-                .job
-                .take_stdin()
-                .filter(|_| self.job.request.sandbox.stdin_open),
+            stdin: self.job.take_stdin().filter(|_| self.job.request.sandbox.stdin_open),
         };
         let began = Instant::now();
         let end = watch.until_end(&mut exec, |stream, data| match stream {
@@ -259,11 +235,7 @@ impl Run<'_> {
         timings.run_ms = millis(began.elapsed());
         inner.metrics.running.dec();
         let ended_at = OffsetDateTime::now_utc();
-        let times = Times {
-            started_at,
-            ended_at,
-            timings,
-        };
+        let times = Times { started_at, ended_at, timings };
         match end {
             End::Left => Ok(Fate::Left),
             End::Exited(exited, intent) => self.ended(sandbox, exited, intent, times).await,
@@ -309,23 +281,14 @@ impl Run<'_> {
         let counters = sandbox.counters().await;
         let verdict = outcome::judge_lost(intent, counters.oom_kills > 0);
         let verdict = verdict.ok_or(executor::LinkError::Lost)?;
-        Ok(Fate::Ended(Box::new(
-            self.result(verdict, None, counters, times),
-        )))
+        Ok(Fate::Ended(Box::new(self.result(verdict, None, counters, times))))
     }
 
     /// Canceled before it had a sandbox.
     fn never_ran(&self) -> Fate {
         let now = OffsetDateTime::now_utc();
-        let timings = Timings {
-            queue_ms: millis(self.job.queued.elapsed()),
-            ..Timings::default()
-        };
-        let times = Times {
-            started_at: now,
-            ended_at: now,
-            timings,
-        };
+        let timings = Timings { queue_ms: millis(self.job.queued.elapsed()), ..Timings::default() };
+        let times = Times { started_at: now, ended_at: now, timings };
         let silent = outcome::judge_lost(Some(Intent::Cancel), false);
         let canceled = silent.map(|verdict| self.result(verdict, None, Counters::default(), times));
         canceled.map_or(Fate::Left, |result| Fate::Ended(Box::new(result)))
@@ -361,23 +324,13 @@ impl Run<'_> {
 }
 
 pub(crate) fn labels(task_id: &TaskId, job_id: &JobId) -> Labels {
-    let ids = [
-        (label::TASK_ID, task_id.as_str()),
-        (label::JOB_ID, job_id.as_str()),
-    ];
-    ids.into_iter()
-        .map(|(name, id)| (name.to_owned(), id.to_owned()))
-        .collect()
+    let ids = [(label::TASK_ID, task_id.as_str()), (label::JOB_ID, job_id.as_str())];
+    ids.into_iter().map(|(name, id)| (name.to_owned(), id.to_owned())).collect()
 }
 
 pub(crate) fn timings(queued: Duration, claim: &Claim) -> Timings {
     let (queue_ms, sandbox_ms) = (millis(queued), millis(claim.took));
-    Timings {
-        queue_ms,
-        sandbox_ms,
-        warm: claim.warm,
-        run_ms: 0.0,
-    }
+    Timings { queue_ms, sandbox_ms, warm: claim.warm, run_ms: 0.0 }
 }
 
 /// Milliseconds with three decimals.

@@ -188,10 +188,7 @@ impl LiveJob {
 
     /// The other end of `feed`, for whoever supervises the command; once.
     pub(crate) fn take_stdin(&self) -> Option<mpsc::Receiver<StdinPiece>> {
-        self.stdin_end
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.stdin_end.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

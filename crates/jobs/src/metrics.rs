@@ -67,11 +67,7 @@ impl Metrics {
         );
         registry.register("jobs_running", "Jobs that run now", self.running.clone());
         registry.register("jobs_queued", "Jobs that wait now", self.queued.clone());
-        registry.register(
-            "sessions_active",
-            "Sessions that are open now",
-            self.sessions.clone(),
-        );
+        registry.register("sessions_active", "Sessions that are open now", self.sessions.clone());
         registry.register(
             "sandboxes_adopted",
             "Taken over from an earlier life",
@@ -83,37 +79,22 @@ impl Metrics {
             self.swept.clone(),
         );
         let removals = self.removal_failures.clone();
-        registry.register(
-            "sandbox_removal_failures",
-            "Removals left to the sweep",
-            removals,
-        );
+        registry.register("sandbox_removal_failures", "Removals left to the sweep", removals);
         let seconds = self.sandbox_seconds.clone();
         registry.register("sandbox_seconds", "Until a job had its sandbox", seconds);
     }
 
     pub(crate) fn job_ended(&self, status: Status, reason: Reason) {
-        let end = End {
-            status: word(&status),
-            reason: word(&reason),
-        };
+        let end = End { status: word(&status), reason: word(&reason) };
         self.ended.get_or_create(&end).inc();
     }
 
     pub(crate) fn job_fault(&self, phase: &str) {
-        self.faults
-            .get_or_create(&Phase {
-                phase: phase.to_owned(),
-            })
-            .inc();
+        self.faults.get_or_create(&Phase { phase: phase.to_owned() }).inc();
     }
 
     pub(crate) fn sandbox_ready(&self, seconds: f64, warm: bool) {
-        self.sandbox_seconds
-            .get_or_create(&Way {
-                warm: warm.to_string(),
-            })
-            .observe(seconds);
+        self.sandbox_seconds.get_or_create(&Way { warm: warm.to_string() }).observe(seconds);
     }
 }
 

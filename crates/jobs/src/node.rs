@@ -95,9 +95,7 @@ impl Node {
             engine,
             store,
         };
-        let node = Self {
-            inner: Arc::new(inner),
-        };
+        let node = Self { inner: Arc::new(inner) };
         reconcile::take_up(&node).await?;
         node.inner.settled.store(true, Ordering::Release);
         reconcile::keep_swept(&node);
@@ -110,10 +108,7 @@ impl Node {
             return Err(JobError::Draining);
         }
         if !self.inner.settled.load(Ordering::Acquire) {
-            return Err(JobError::fault(
-                "restart",
-                "the node is still taking up its jobs",
-            ));
+            return Err(JobError::fault("restart", "the node is still taking up its jobs"));
         }
         Ok(self.inner.engine.ready().await?)
     }
@@ -154,38 +149,20 @@ impl Node {
     }
 
     pub(crate) async fn row(&self, id: &JobId) -> Result<JobRow, JobError> {
-        self.inner
-            .store
-            .job(id.clone())
-            .await?
-            .ok_or(JobError::NotFound("job"))
+        self.inner.store.job(id.clone()).await?.ok_or(JobError::NotFound("job"))
     }
 
     pub async fn jobs(&self, query: JobQuery) -> Result<JobList, JobError> {
-        let filter = JobFilter {
-            state: query.state,
-            task_id: query.task_id,
-        };
+        let filter = JobFilter { state: query.state, task_id: query.task_id };
         let after = query.page_token.as_deref().map(parse_page).transpose()?;
-        let mut rows = self
-            .inner
-            .store
-            .jobs(filter, after, query.limit + 1)
-            .await?;
+        let mut rows = self.inner.store.jobs(filter, after, query.limit + 1).await?;
         let more = rows.len() > query.limit;
         rows.truncate(query.limit);
         let next = rows.last().filter(|_| more).map(Page::after);
         let next_page_token = next.map(|page| format!("{}.{}", page.submitted_at, page.job_id));
-        let without_result = |row: JobRow| JobView {
-            result: None,
-            ..view(row)
-        };
+        let without_result = |row: JobRow| JobView { result: None, ..view(row) };
         let jobs = rows.into_iter().map(without_result).collect();
-        Ok(JobList {
-            version: Version,
-            jobs,
-            next_page_token,
-        })
+        Ok(JobList { version: Version, jobs, next_page_token })
     }
 
     /// The events of a job after a position, until its end.
@@ -198,21 +175,12 @@ impl Node {
     }
 
     pub async fn stop(&self, task_id: TaskId, job_id: JobId) -> Result<StopResponse, JobError> {
-        let job = self
-            .inner
-            .jobs
-            .get(&job_id)
-            .filter(|job| job.request.task_id == task_id);
+        let job = self.inner.jobs.get(&job_id).filter(|job| job.request.task_id == task_id);
         let status = match job {
             Some(job) if self.cancel_live(&job).await? => StopStatus::Stopping,
             _ => StopStatus::NotRunning,
         };
-        Ok(StopResponse {
-            version: Version,
-            task_id,
-            job_id,
-            status,
-        })
+        Ok(StopResponse { version: Version, task_id, job_id, status })
     }
 
     pub async fn cancel(&self, id: &JobId) -> Result<StopResponse, JobError> {
@@ -225,10 +193,7 @@ impl Node {
         if job.has_ended() {
             return Ok(false);
         }
-        self.inner
-            .store
-            .request_cancel(job.request.job_id.clone())
-            .await?;
+        self.inner.store.request_cancel(job.request.job_id.clone()).await?;
         job.cancel.cancel();
         Ok(true)
     }
@@ -240,11 +205,7 @@ impl Node {
             return Err(JobError::NotRunning);
         };
         let sent = job.feed(data, close).await;
-        if sent {
-            Ok(())
-        } else {
-            Err(JobError::NotRunning)
-        }
+        if sent { Ok(()) } else { Err(JobError::NotRunning) }
     }
 
     /// The artifacts of an ended job, as a tar.
@@ -268,11 +229,7 @@ impl Node {
             jobs_stopped += u64::from(self.cancel_live(&job).await?);
         }
         let sessions_ended = self.inner.sessions.stop_all().await;
-        Ok(StopAllResponse {
-            version: Version,
-            jobs_stopped,
-            sessions_ended,
-        })
+        Ok(StopAllResponse { version: Version, jobs_stopped, sessions_ended })
     }
 
     /// Every sandbox that the engine knows of, and whose it is.
@@ -321,20 +278,16 @@ fn ended(row: JobRow) -> Result<Ended, JobError> {
     match (row.result, row.problem) {
         (Some(result), _) => Ok(Ended::Result(Box::new(result))),
         (None, Some(problem)) => Ok(Ended::Problem(problem)),
-        (None, None) => Err(JobError::fault(
-            "store",
-            "an ended job has neither result nor problem",
-        )),
+        (None, None) => {
+            Err(JobError::fault("store", "an ended job has neither result nor problem"))
+        }
     }
 }
 
 fn parse_page(token: &str) -> Result<Page, JobError> {
     let page = token.split_once('.').and_then(|(at, id)| {
         let job_id = JobId::new(id).ok()?.to_string();
-        Some(Page {
-            submitted_at: at.parse().ok()?,
-            job_id,
-        })
+        Some(Page { submitted_at: at.parse().ok()?, job_id })
     });
     page.ok_or_else(|| {
         let mut faults = contracts::Faults::default();

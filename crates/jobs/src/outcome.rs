@@ -27,22 +27,12 @@ pub(crate) struct Verdict {
 
 impl Verdict {
     fn new(status: Status, reason: Reason) -> Self {
-        Self {
-            status,
-            reason,
-            exit_code: None,
-            signal: None,
-            detail: None,
-        }
+        Self { status, reason, exit_code: None, signal: None, detail: None }
     }
 
     fn failed(reason: Reason, exit_code: i32, detail: impl Into<String>) -> Self {
         let detail = Some(detail.into());
-        Self {
-            exit_code: Some(exit_code),
-            detail,
-            ..Self::new(Status::Failed, reason)
-        }
+        Self { exit_code: Some(exit_code), detail, ..Self::new(Status::Failed, reason) }
     }
 }
 
@@ -60,29 +50,22 @@ pub(crate) fn judge(exited: &Exited, intent: Option<Intent>, oom: bool) -> Verdi
         (None, None) => {}
     }
     match &exited.end {
-        End::Code(0) => Verdict {
-            exit_code: Some(0),
-            ..Verdict::new(Status::Completed, Reason::Exit)
-        },
+        End::Code(0) => {
+            Verdict { exit_code: Some(0), ..Verdict::new(Status::Completed, Reason::Exit) }
+        }
         End::Code(code) if oom => {
             Verdict::failed(Reason::Oom, *code, "a process of it was killed for memory")
         }
-        End::Code(code) if exited.disk_full => Verdict::failed(
-            Reason::DiskLimit,
-            *code,
-            "it failed while its disk space was full",
-        ),
-        End::Code(code) => Verdict {
-            exit_code: Some(*code),
-            ..Verdict::new(Status::Failed, Reason::Exit)
-        },
+        End::Code(code) if exited.disk_full => {
+            Verdict::failed(Reason::DiskLimit, *code, "it failed while its disk space was full")
+        }
+        End::Code(code) => {
+            Verdict { exit_code: Some(*code), ..Verdict::new(Status::Failed, Reason::Exit) }
+        }
         End::Signal(signal) => Verdict {
             exit_code: Some(128 + signal),
             signal: Some(*signal),
-            ..Verdict::new(
-                Status::Failed,
-                if oom { Reason::Oom } else { Reason::Signal },
-            )
+            ..Verdict::new(Status::Failed, if oom { Reason::Oom } else { Reason::Signal })
         },
         End::NotExecuted { errno, step } => not_executed(*errno, step),
     }
@@ -95,15 +78,9 @@ fn not_executed(errno: i32, step: &str) -> Verdict {
     const TOO_LONG: i32 = 7;
     let (code, detail) = match (step, errno) {
         ("exec", NOT_FOUND) => (127, "the command was not found in the image".to_owned()),
-        ("exec", TOO_LONG) => (
-            126,
-            "the command and its environment are too long".to_owned(),
-        ),
+        ("exec", TOO_LONG) => (126, "the command and its environment are too long".to_owned()),
         ("cwd", _) => (126, "its working directory can't be entered".to_owned()),
-        _ => (
-            126,
-            format!("the command could not be executed (errno {errno})"),
-        ),
+        _ => (126, format!("the command could not be executed (errno {errno})")),
     };
     Verdict::failed(Reason::NotExecutable, code, detail)
 }
@@ -113,11 +90,7 @@ pub(crate) fn judge_lost(intent: Option<Intent>, oom: bool) -> Option<Verdict> {
     match intent {
         Some(Intent::Deadline) => Some(Verdict::new(Status::Timeout, Reason::Deadline)),
         Some(Intent::Cancel) => Some(Verdict::new(Status::Canceled, Reason::Cancelled)),
-        None if oom => Some(Verdict::failed(
-            Reason::Oom,
-            137,
-            "the sandbox was killed for memory",
-        )),
+        None if oom => Some(Verdict::failed(Reason::Oom, 137, "the sandbox was killed for memory")),
         None => None,
     }
 }
@@ -163,9 +136,8 @@ pub(crate) fn outcome(
         usage: Usage {
             cpu_ms: counters.cpu_us.max(wrote(|exited| exited.cpu_us)) / 1000,
             memory_peak_bytes: counters.memory_peak_bytes.max(wrote(|e| e.max_rss_bytes)),
-            wall_ms: exited.map_or(wall.whole_milliseconds().max(0) as u64, |exited| {
-                exited.wall_us / 1000
-            }),
+            wall_ms: exited
+                .map_or(wall.whole_milliseconds().max(0) as u64, |exited| exited.wall_us / 1000),
         },
         timings: times.timings,
         limits,
@@ -233,62 +205,25 @@ mod tests {
             (End::Code(1), None, true, (Failed, Oom, Some(1))),
             (End::Signal(9), None, true, (Failed, Oom, Some(137))),
             (End::Signal(11), None, false, (Failed, Signal, Some(139))),
-            (
-                End::Signal(15),
-                Some(Intent::Deadline),
-                false,
-                (Timeout, Deadline, None),
-            ),
-            (
-                End::Code(0),
-                Some(Intent::Deadline),
-                false,
-                (Timeout, Deadline, None),
-            ),
-            (
-                End::Signal(9),
-                Some(Intent::Cancel),
-                false,
-                (Canceled, Cancelled, None),
-            ),
+            (End::Signal(15), Some(Intent::Deadline), false, (Timeout, Deadline, None)),
+            (End::Code(0), Some(Intent::Deadline), false, (Timeout, Deadline, None)),
+            (End::Signal(9), Some(Intent::Cancel), false, (Canceled, Cancelled, None)),
         ] {
-            assert_eq!(
-                verdict(end.clone(), intent, oom),
-                expected,
-                "{end:?} {intent:?} {oom}"
-            );
+            assert_eq!(verdict(end.clone(), intent, oom), expected, "{end:?} {intent:?} {oom}");
         }
     }
 
     #[test]
     fn a_flood_a_full_disk_and_a_missing_program_have_reasons_of_their_own() {
-        let flood = Exited {
-            killed_by: Some(KilledBy::Flood),
-            ..exited(End::Signal(9))
-        };
+        let flood = Exited { killed_by: Some(KilledBy::Flood), ..exited(End::Signal(9)) };
         assert_eq!(judge(&flood, None, false).reason, Reason::OutputLimit);
-        let full = Exited {
-            disk_full: true,
-            ..exited(End::Code(1))
-        };
+        let full = Exited { disk_full: true, ..exited(End::Code(1)) };
         assert_eq!(judge(&full, None, false).reason, Reason::DiskLimit);
-        let fine = Exited {
-            disk_full: true,
-            ..exited(End::Code(0))
-        };
+        let fine = Exited { disk_full: true, ..exited(End::Code(0)) };
         assert_eq!(judge(&fine, None, false).status, Status::Completed);
-        let missing = judge(
-            &exited(End::NotExecuted {
-                errno: 2,
-                step: "exec".to_owned(),
-            }),
-            None,
-            false,
-        );
-        assert_eq!(
-            (missing.reason, missing.exit_code),
-            (Reason::NotExecutable, Some(127))
-        );
+        let missing =
+            judge(&exited(End::NotExecuted { errno: 2, step: "exec".to_owned() }), None, false);
+        assert_eq!((missing.reason, missing.exit_code), (Reason::NotExecutable, Some(127)));
     }
 
     #[test]

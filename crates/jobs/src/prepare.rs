@@ -23,27 +23,14 @@ pub(crate) fn environment(
     places: &Places,
 ) -> Vec<(String, String)> {
     let mut env: BTreeMap<&str, &str> = BTreeMap::new();
-    env.insert(
-        "PATH",
-        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    );
+    env.insert("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     env.insert("HOME", &places.tmp);
-    env.extend(
-        image
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str())),
-    );
-    env.extend(
-        asked
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str())),
-    );
+    env.extend(image.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    env.extend(asked.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     // One that the node does not set for this sandbox is not the caller's to set either.
     env.retain(|name, _| !env::RESERVED.contains(name));
     env.extend(reserved.iter().map(|(name, value)| (*name, value.as_str())));
-    env.into_iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+    env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 pub(crate) fn reserved(places: &Places, ids: Vec<(&'static str, String)>) -> Reserved {
@@ -84,25 +71,11 @@ pub(crate) async fn files(
 ) -> Result<(), JobError> {
     if let Some(id) = &spec.upload_id {
         for file in uploads::take(config, id).await? {
-            put(
-                sandbox,
-                Root::Workspace,
-                &file.path,
-                file.executable,
-                &file.data,
-            )
-            .await?;
+            put(sandbox, Root::Workspace, &file.path, file.executable, &file.data).await?;
         }
     }
     for file in &spec.files {
-        put(
-            sandbox,
-            Root::Workspace,
-            &file.path,
-            file.executable,
-            &file.bytes(),
-        )
-        .await?;
+        put(sandbox, Root::Workspace, &file.path, file.executable, &file.bytes()).await?;
     }
     if let Some(text) = &spec.job_spec_json {
         put(sandbox, Root::Job, "job.json", false, text.as_bytes()).await?;
@@ -125,9 +98,9 @@ async fn put(
     match sandbox.put(root, path, executable, data).await {
         Err(LinkError::File(FileError::NoSpace)) => Err(refused("does not fit into the workspace")),
         Err(LinkError::File(FileError::TooLarge)) => Err(refused("is above file_size_bytes")),
-        Err(LinkError::File(FileError::Path | FileError::NotFound)) => Err(refused(
-            "can't be written there: another file is in its way",
-        )),
+        Err(LinkError::File(FileError::Path | FileError::NotFound)) => {
+            Err(refused("can't be written there: another file is in its way"))
+        }
         other => Ok(other?),
     }
 }
@@ -137,21 +110,14 @@ mod tests {
     use super::*;
 
     fn value<'a>(env: &'a [(String, String)], name: &str) -> Option<&'a str> {
-        env.iter()
-            .find(|(other, _)| other == name)
-            .map(|(_, value)| value.as_str())
+        env.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
     #[test]
     fn the_nodes_names_win_and_other_names_of_the_callers_pass() {
-        let asked = [
-            ("CYNODE_TASK_ID", "mine"),
-            ("CYNODE_PROMPT", "hi"),
-            ("CYNODE_SESSION_ID", "x"),
-        ];
-        let asked = asked
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into();
+        let asked =
+            [("CYNODE_TASK_ID", "mine"), ("CYNODE_PROMPT", "hi"), ("CYNODE_SESSION_ID", "x")];
+        let asked = asked.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let places = Places::default();
         let reserved = reserved(&places, vec![(env::TASK_ID, "t".to_owned())]);
         let image = [("PATH".to_owned(), "/image".to_owned())];

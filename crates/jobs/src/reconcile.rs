@@ -25,11 +25,8 @@ use time::OffsetDateTime;
 
 pub(crate) async fn take_up(node: &Node) -> Result<(), JobError> {
     let found = node.inner.engine.list().await?;
-    let running: HashSet<SandboxId> = found
-        .iter()
-        .filter(|found| found.running)
-        .map(|found| found.sandbox.clone())
-        .collect();
+    let running: HashSet<SandboxId> =
+        found.iter().filter(|found| found.running).map(|found| found.sandbox.clone()).collect();
     for row in node.inner.store.unfinished().await? {
         take_up_job(node, row, &running).await?;
     }
@@ -50,12 +47,7 @@ async fn take_up_job(
         // The node was configured anew and would not take this job now.
         Err(error) => return give_up(node, &row, error.problem()).await,
     };
-    let job = LiveJob::new(
-        row.request.clone(),
-        row.request_hash,
-        plan,
-        row.submitted_at,
-    );
+    let job = LiveJob::new(row.request.clone(), row.request_hash, plan, row.submitted_at);
     let job = Arc::new(job);
     if row.cancel_requested {
         job.cancel.cancel();
@@ -78,15 +70,7 @@ async fn take_up_job(
             node.inner.metrics.adopted.inc();
             let started_at = row.started_at.unwrap_or(row.submitted_at);
             let deadline_at = row.deadline_at.unwrap_or(started_at);
-            lifecycle::resume(
-                node,
-                job,
-                Resumed {
-                    sandbox: adopted,
-                    started_at,
-                    deadline_at,
-                },
-            );
+            lifecycle::resume(node, job, Resumed { sandbox: adopted, started_at, deadline_at });
             Ok(())
         }
         None => {
@@ -102,10 +86,7 @@ async fn take_up_job(
 async fn give_up(node: &Node, row: &JobRow, problem: Problem) -> Result<(), JobError> {
     tracing::warn!(job_id = %row.job_id, detail = problem.detail, "a job could not be taken up");
     node.inner.metrics.job_fault("restart");
-    node.inner
-        .store
-        .finish(row.job_id.clone(), Err(problem))
-        .await?;
+    node.inner.store.finish(row.job_id.clone(), Err(problem)).await?;
     Ok(())
 }
 

@@ -11,11 +11,8 @@ use std::{
 use tokio_util::task::TaskTracker;
 
 /// Tries to remove a sandbox before it is left to the sweep.
-const REMOVAL_PAUSES: [Duration; 3] = [
-    Duration::from_millis(200),
-    Duration::from_secs(1),
-    Duration::from_secs(5),
-];
+const REMOVAL_PAUSES: [Duration; 3] =
+    [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5)];
 
 /// Whose a sandbox is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,11 +38,7 @@ pub(crate) struct Sandboxes {
 
 impl Sandboxes {
     pub(crate) fn new(engine: Arc<dyn Engine>, tasks: TaskTracker) -> Self {
-        Self {
-            engine,
-            tasks,
-            owned: Arc::default(),
-        }
+        Self { engine, tasks, owned: Arc::default() }
     }
 
     fn owned(&self) -> MutexGuard<'_, HashMap<SandboxId, Owned>> {
@@ -69,11 +62,7 @@ impl Sandboxes {
         match self.engine.create(id.clone(), shape, labels).await {
             Ok(sandbox) => {
                 let took = began.elapsed();
-                Ok(Claim {
-                    sandbox: Arc::new(sandbox),
-                    warm: false,
-                    took,
-                })
+                Ok(Claim { sandbox: Arc::new(sandbox), warm: false, took })
             }
             Err(error) => {
                 self.owned().remove(&id);

@@ -108,11 +108,7 @@ impl Node {
         let _one_at_a_time = inner.sessions.creating.lock().await;
         if let Some(row) = inner.store.session(request.session_id.clone()).await? {
             let same = row.request_hash == hash;
-            return if same {
-                Ok(row.view)
-            } else {
-                Err(JobError::Conflict)
-            };
+            return if same { Ok(row.view) } else { Err(JobError::Conflict) };
         }
         if inner.sessions.open().len() >= inner.config.session_max {
             return Err(JobError::Full { retry_after_s: 10 });
@@ -127,9 +123,7 @@ impl Node {
         let owner = Owned::Session(request.task_id.clone(), request.session_id.clone());
         let labels = labels(&request.task_id, &request.session_id);
         let claim = inner.sandboxes.get(&shape, &labels, owner).await?;
-        inner
-            .metrics
-            .sandbox_ready(claim.took.as_secs_f64(), claim.warm);
+        inner.metrics.sandbox_ready(claim.took.as_secs_f64(), claim.warm);
         if let Err(error) = prepare::files(&claim.sandbox, &request.sandbox, &inner.config).await {
             inner.sandboxes.release(claim.sandbox);
             return Err(error);
@@ -149,17 +143,8 @@ impl Node {
     }
 
     pub async fn sessions(&self) -> Result<SessionList, JobError> {
-        let open = self
-            .inner
-            .sessions
-            .open()
-            .values()
-            .map(|s| s.view.clone())
-            .collect();
-        Ok(SessionList {
-            version: Version,
-            sessions: open,
-        })
+        let open = self.inner.sessions.open().values().map(|s| s.view.clone()).collect();
+        Ok(SessionList { version: Version, sessions: open })
     }
 
     pub async fn end_session(&self, id: &SessionId) -> Result<SessionView, JobError> {
@@ -173,10 +158,7 @@ impl Node {
         let config = &self.inner.config;
         let most = config.session_lifetime.as_secs();
         let lifetime = request.lifetime_seconds.unwrap_or(most).min(most);
-        let idle = request
-            .idle_seconds
-            .unwrap_or(config.session_idle.as_secs())
-            .min(lifetime);
+        let idle = request.idle_seconds.unwrap_or(config.session_idle.as_secs()).min(lifetime);
         let created_at = OffsetDateTime::now_utc();
         SessionView {
             version: Version,
@@ -205,19 +187,14 @@ impl Node {
             plan,
             sandbox,
             view,
-            activity: Mutex::new(Activity {
-                commands: 0,
-                last: Instant::now(),
-            }),
+            activity: Mutex::new(Activity { commands: 0, last: Instant::now() }),
             changed: watch::Sender::new(None),
             closed: watch::Sender::new(false),
         });
         let id = session.view.session_id.clone();
         self.inner.sessions.open().insert(id, Arc::clone(&session));
         self.inner.metrics.sessions.inc();
-        self.inner
-            .tasks
-            .spawn(keep(self.clone(), Arc::clone(&session)));
+        self.inner.tasks.spawn(keep(self.clone(), Arc::clone(&session)));
         session
     }
 }
@@ -278,9 +255,7 @@ pub(crate) async fn take_up(node: &Node, row: SessionRow) -> Result<(), JobError
             let interrupted = sandbox.adopted_execs();
             let session = node.open_session(row.request, row.request_hash, plan, sandbox, row.view);
             for (_, command) in interrupted {
-                node.inner
-                    .tasks
-                    .spawn(exec::read_out(Arc::clone(&session), command));
+                node.inner.tasks.spawn(exec::read_out(Arc::clone(&session), command));
             }
             Ok(())
         }
@@ -289,19 +264,8 @@ pub(crate) async fn take_up(node: &Node, row: SessionRow) -> Result<(), JobError
                 node.inner.sandboxes.release(sandbox);
             }
             let (state, ended) = (SessionState::Ended, Some(SessionEnd::Lost));
-            let view = SessionView {
-                state,
-                ended,
-                ..row.view
-            };
-            node.inner
-                .store
-                .save_session(SessionRow {
-                    view,
-                    sandbox: None,
-                    ..row
-                })
-                .await?;
+            let view = SessionView { state, ended, ..row.view };
+            node.inner.store.save_session(SessionRow { view, sandbox: None, ..row }).await?;
             Ok(())
         }
     }
@@ -318,13 +282,8 @@ fn row(session: &LiveSession, view: &SessionView) -> SessionRow {
 }
 
 fn labels(task_id: &TaskId, session_id: &SessionId) -> Labels {
-    let ids = [
-        (label::TASK_ID, task_id.as_str()),
-        (label::SESSION_ID, session_id.as_str()),
-    ];
-    ids.into_iter()
-        .map(|(name, id)| (name.to_owned(), id.to_owned()))
-        .collect()
+    let ids = [(label::TASK_ID, task_id.as_str()), (label::SESSION_ID, session_id.as_str())];
+    ids.into_iter().map(|(name, id)| (name.to_owned(), id.to_owned())).collect()
 }
 
 /// What an exec of an unknown session is told: gone, if it was there once.

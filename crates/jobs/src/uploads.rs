@@ -17,10 +17,7 @@ const MAX_FILES: usize = 16 * MAX_INPUT_FILES;
 pub(crate) async fn keep(config: &NodeConfig, tar: Vec<u8>) -> Result<UploadResponse, JobError> {
     let most = config.upload_max_bytes;
     if tar.len() as u64 > most {
-        return Err(JobError::TooLarge {
-            what: "the upload",
-            most,
-        });
+        return Err(JobError::TooLarge { what: "the upload", most });
     }
     unpack(&tar, most)?;
     let mut bytes = [0; 16];
@@ -34,11 +31,7 @@ pub(crate) async fn keep(config: &NodeConfig, tar: Vec<u8>) -> Result<UploadResp
         tokio::fs::write(path, tar).await
     };
     write.await.map_err(|e| JobError::fault("upload", e))?;
-    Ok(UploadResponse {
-        version: Version,
-        upload_id,
-        size_bytes,
-    })
+    Ok(UploadResponse { version: Version, upload_id, size_bytes })
 }
 
 /// The files of an upload. It stays until its time is over, for a job that is tried again.
@@ -59,9 +52,7 @@ pub(crate) async fn sweep(config: &NodeConfig) {
     };
     while let Ok(Some(entry)) = entries.next_entry().await {
         let made = entry.metadata().await.and_then(|meta| meta.modified());
-        let age = made
-            .ok()
-            .and_then(|made| SystemTime::now().duration_since(made).ok());
+        let age = made.ok().and_then(|made| SystemTime::now().duration_since(made).ok());
         if age.is_some_and(|age| age > config.upload_keep) {
             // Another sweep, or the operator, may have been quicker.
             let _gone = tokio::fs::remove_file(entry.path()).await;
@@ -89,28 +80,18 @@ fn unpack(tar: &[u8], most: u64) -> Result<Vec<Uploaded>, JobError> {
             std::str::from_utf8(&path).map_err(|_| wrong("body", "has a name that is no text"))?;
         let path = path.strip_prefix("./").unwrap_or(path).to_owned();
         if !kind.is_file() {
-            return Err(wrong(
-                "body",
-                &format!("holds {path:?}, which is no plain file"),
-            ));
+            return Err(wrong("body", &format!("holds {path:?}, which is no plain file")));
         }
         check_path(&path).map_err(|why| wrong("body", &format!("holds {path:?}, which {why}")))?;
         total += entry.size();
         if total > most || files.len() >= MAX_FILES {
-            return Err(JobError::TooLarge {
-                what: "the unpacked upload",
-                most,
-            });
+            return Err(JobError::TooLarge { what: "the unpacked upload", most });
         }
         let executable = entry.header().mode().is_ok_and(|mode| mode & 0o111 != 0);
         let mut data = Vec::new();
         // The size in the header is checked above; what is read is at most the tar itself.
         entry.read_to_end(&mut data).map_err(broken)?;
-        files.push(Uploaded {
-            path,
-            executable,
-            data,
-        });
+        files.push(Uploaded { path, executable, data });
     }
     Ok(files)
 }
@@ -147,16 +128,9 @@ mod tests {
     #[test]
     fn names_that_climb_and_things_that_are_no_files_are_refused() {
         for name in ["../x", "/etc/passwd", "a/../../x"] {
-            assert!(
-                unpack(&tar(name, tar::EntryType::Regular), 10).is_err(),
-                "{name}"
-            );
+            assert!(unpack(&tar(name, tar::EntryType::Regular), 10).is_err(), "{name}");
         }
-        for kind in [
-            tar::EntryType::Symlink,
-            tar::EntryType::Link,
-            tar::EntryType::Char,
-        ] {
+        for kind in [tar::EntryType::Symlink, tar::EntryType::Link, tar::EntryType::Char] {
             assert!(unpack(&tar("x", kind), 10).is_err(), "{kind:?}");
         }
     }

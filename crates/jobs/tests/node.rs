@@ -48,19 +48,13 @@ impl World {
             sweep_every: Duration::from_secs(3600),
             state_dir: folder.path().to_owned(),
         };
-        Self {
-            engine: Arc::new(engine),
-            folder,
-            config,
-        }
+        Self { engine: Arc::new(engine), folder, config }
     }
 
     async fn node(&self) -> Node {
         let store = Store::open(self.folder.path()).unwrap();
         let engine: Arc<dyn Engine> = Arc::clone(&self.engine) as _;
-        Node::start(self.config.clone(), engine, store)
-            .await
-            .unwrap()
+        Node::start(self.config.clone(), engine, store).await.unwrap()
     }
 
     /// Waits for something that the node does in its own time.
@@ -80,10 +74,7 @@ fn job(id: &str, command: &[&str]) -> JobRequest {
         version: Version,
         task_id: TaskId::new("t").unwrap(),
         job_id: JobId::new(id).unwrap(),
-        sandbox: SandboxSpec {
-            command,
-            ..Default::default()
-        },
+        sandbox: SandboxSpec { command, ..Default::default() },
     }
 }
 
@@ -108,10 +99,7 @@ fn result(ended: Result<Ended, JobError>) -> JobResult {
 fn sleeping() -> FakeEngine {
     FakeEngine::new(|command| match command.argv[0].as_str() {
         "sleep" => Program::runs_for(Duration::from_secs(600)),
-        "stubborn" => Program {
-            ignores_term: true,
-            ..Program::runs_for(Duration::from_secs(600))
-        },
+        "stubborn" => Program { ignores_term: true, ..Program::runs_for(Duration::from_secs(600)) },
         _ => Program::prints(&command.argv.join(" ")),
     })
 }
@@ -122,10 +110,7 @@ async fn a_job_is_run_and_its_sandbox_removed() {
     let node = world.node().await;
     let result = result(node.run(job("a", &["echo", "hello"])).await);
     assert_eq!(result.outcome.stdout, "echo hello");
-    assert_eq!(
-        (result.outcome.status, result.outcome.exit_code),
-        (Status::Completed, Some(0))
-    );
+    assert_eq!((result.outcome.status, result.outcome.exit_code), (Status::Completed, Some(0)));
     world.until(|| world.engine.living().is_empty()).await;
 }
 
@@ -137,11 +122,7 @@ async fn the_same_request_three_times_at_once_runs_once() {
     let (a, b, c) = tokio::join!(run(), run(), run());
     let (a, b, c) = (result(a), result(b), result(c));
     assert!(a == b && b == c);
-    assert_eq!(
-        result(node.run(job("a", &["echo"])).await),
-        a,
-        "and later too"
-    );
+    assert_eq!(result(node.run(job("a", &["echo"])).await), a, "and later too");
     assert_eq!(world.engine.created(), 1);
 }
 
@@ -150,24 +131,16 @@ async fn an_id_that_is_used_for_another_request_is_a_conflict() {
     let world = World::new(FakeEngine::echoing());
     let node = world.node().await;
     result(node.run(job("a", &["echo"])).await);
-    assert!(matches!(
-        node.run(job("a", &["other"])).await,
-        Err(JobError::Conflict)
-    ));
+    assert!(matches!(node.run(job("a", &["other"])).await, Err(JobError::Conflict)));
 }
 
 #[tokio::test]
 async fn who_stops_waiting_does_not_stop_the_job() {
-    let world = World::new(FakeEngine::new(|_| {
-        Program::runs_for(Duration::from_millis(30))
-    }));
+    let world = World::new(FakeEngine::new(|_| Program::runs_for(Duration::from_millis(30))));
     let node = world.node().await;
     let hung_up = tokio::time::timeout(Duration::from_millis(5), node.run(job("a", &["x"]))).await;
     assert!(hung_up.is_err());
-    assert_eq!(
-        result(node.run(job("a", &["x"])).await).outcome.status,
-        Status::Completed
-    );
+    assert_eq!(result(node.run(job("a", &["x"])).await).outcome.status, Status::Completed);
     assert_eq!(world.engine.created(), 1);
 }
 
@@ -179,10 +152,7 @@ async fn a_full_node_turns_the_next_job_away() {
         node.submit(job(id, &["sleep"])).await.unwrap();
     }
     let turned_away = node.submit(job("e", &["sleep"])).await;
-    assert!(
-        matches!(turned_away, Err(JobError::Full { .. })),
-        "{turned_away:?}"
-    );
+    assert!(matches!(turned_away, Err(JobError::Full { .. })), "{turned_away:?}");
     node.stop_all().await.unwrap();
 }
 
@@ -193,10 +163,7 @@ async fn a_deadline_ends_a_program_that_ignores_term_too() {
         world.config.max_timeout = Duration::from_millis(50);
         let node = world.node().await;
         let outcome = result(node.run(job("a", &[program])).await).outcome;
-        assert_eq!(
-            (outcome.status, outcome.reason),
-            (Status::Timeout, Reason::Deadline)
-        );
+        assert_eq!((outcome.status, outcome.reason), (Status::Timeout, Reason::Deadline));
         assert_eq!(outcome.exit_code, None);
     }
 }
@@ -211,38 +178,20 @@ async fn a_queued_job_can_be_canceled_before_it_ever_runs() {
     node.submit(job("b", &["sleep"])).await.unwrap();
     let b = JobId::new("b").unwrap();
     assert_eq!(node.cancel(&b).await.unwrap().status, StopStatus::Stopping);
-    assert_eq!(
-        result(node.run(job("b", &["sleep"])).await).outcome.status,
-        Status::Canceled
-    );
+    assert_eq!(result(node.run(job("b", &["sleep"])).await).outcome.status, Status::Canceled);
     assert_eq!(world.engine.created(), 1);
-    assert_eq!(
-        node.cancel(&b).await.unwrap().status,
-        StopStatus::NotRunning
-    );
+    assert_eq!(node.cancel(&b).await.unwrap().status, StopStatus::NotRunning);
     node.stop_all().await.unwrap();
 }
 
 #[tokio::test]
 async fn memory_kills_are_told_apart_from_other_kills() {
-    let killed = Program {
-        end: End::Signal(9),
-        ..Program::prints("")
-    };
+    let killed = Program { end: End::Signal(9), ..Program::prints("") };
     let world = World::new(FakeEngine::new(move |_| killed.clone()));
     let node = world.node().await;
-    assert_eq!(
-        result(node.run(job("a", &["x"])).await).outcome.reason,
-        Reason::Signal
-    );
-    world.engine.count(Counters {
-        oom_kills: 1,
-        ..Counters::default()
-    });
-    assert_eq!(
-        result(node.run(job("b", &["x"])).await).outcome.reason,
-        Reason::Oom
-    );
+    assert_eq!(result(node.run(job("a", &["x"])).await).outcome.reason, Reason::Signal);
+    world.engine.count(Counters { oom_kills: 1, ..Counters::default() });
+    assert_eq!(result(node.run(job("b", &["x"])).await).outcome.reason, Reason::Oom);
 }
 
 #[tokio::test]
@@ -269,41 +218,28 @@ async fn a_failed_creation_is_our_fault_and_may_be_tried_again() {
     world.engine.inject(|faults| faults.failing_creations = 1);
     let ended = node.run(job("a", &["echo"])).await.unwrap();
     assert!(matches!(&ended, Ended::Problem(p) if p.phase.as_deref() == Some("create")));
-    assert_eq!(
-        result(node.run(job("a", &["echo"])).await).outcome.status,
-        Status::Completed
-    );
+    assert_eq!(result(node.run(job("a", &["echo"])).await).outcome.status, Status::Completed);
 }
 
 #[tokio::test]
 async fn callers_mistakes_are_never_kept() {
     let world = World::new(FakeEngine::echoing());
     let node = world.node().await;
-    world
-        .engine
-        .inject(|faults| faults.missing_images = vec!["nope".to_owned()]);
+    world.engine.inject(|faults| faults.missing_images = vec!["nope".to_owned()]);
     let mut missing = job("a", &["x"]);
     missing.sandbox.image = Some(ImageRef::new("nope").unwrap());
     assert_eq!(node.run(missing).await.unwrap_err().problem().status, 422);
     let mut thinking = job("a", &["x"]);
     thinking.sandbox.use_inference = true;
     assert_eq!(node.run(thinking).await.unwrap_err().problem().status, 422);
-    assert_eq!(
-        node.run(job("b", &[])).await.unwrap_err().problem().status,
-        400
-    );
-    assert!(matches!(
-        node.job(&JobId::new("a").unwrap()).await,
-        Err(JobError::NotFound(_))
-    ));
+    assert_eq!(node.run(job("b", &[])).await.unwrap_err().problem().status, 400);
+    assert!(matches!(node.job(&JobId::new("a").unwrap()).await, Err(JobError::NotFound(_))));
 }
 
 #[tokio::test]
 async fn the_next_life_of_a_node_adopts_what_runs_and_tells_its_true_end() {
-    let program = Program {
-        stdout: b"true words".to_vec(),
-        ..Program::runs_for(Duration::from_millis(300))
-    };
+    let program =
+        Program { stdout: b"true words".to_vec(), ..Program::runs_for(Duration::from_millis(300)) };
     let world = World::new(FakeEngine::new(move |_| program.clone()));
     let first = world.node().await;
     first.submit(job("a", &["x"])).await.unwrap();
@@ -340,11 +276,7 @@ async fn artifacts_and_the_result_file_come_back() {
     let program = Program {
         leaves: vec![
             (Root::Job, "artifacts/plot.png".to_owned(), b"png".to_vec()),
-            (
-                Root::Job,
-                "result.json".to_owned(),
-                b"{\"status\":\"success\"}".to_vec(),
-            ),
+            (Root::Job, "result.json".to_owned(), b"{\"status\":\"success\"}".to_vec()),
         ],
         ..Program::prints("")
     };
@@ -357,10 +289,7 @@ async fn artifacts_and_the_result_file_come_back() {
     assert_eq!(result.artifacts[0].path, "plot.png");
     let id = JobId::new("a").unwrap();
     assert_eq!(node.artifact(&id, "plot.png").await.unwrap(), b"png");
-    assert!(matches!(
-        node.artifact(&id, "x").await,
-        Err(JobError::NotFound(_))
-    ));
+    assert!(matches!(node.artifact(&id, "x").await, Err(JobError::NotFound(_))));
 }
 
 #[tokio::test]
@@ -368,10 +297,7 @@ async fn events_can_be_taken_up_where_they_were_left() {
     let world = World::new(FakeEngine::echoing());
     let node = world.node().await;
     result(node.run(job("a", &["hello", "world"])).await);
-    let after = Position {
-        stdout: 6,
-        stderr: 0,
-    };
+    let after = Position { stdout: 6, stderr: 0 };
     let mut events = node.events(&JobId::new("a").unwrap(), after).await.unwrap();
     let (mut text, mut ended) = (String::new(), false);
     while let Some(event) = events.recv().await {
@@ -389,11 +315,7 @@ async fn a_session_runs_commands_until_it_is_ended_and_is_gone_after() {
     let world = World::new(FakeEngine::echoing());
     let node = world.node().await;
     let view = node.create_session(session("s")).await.unwrap();
-    assert_eq!(
-        node.create_session(session("s")).await.unwrap(),
-        view,
-        "the same one again"
-    );
+    assert_eq!(node.create_session(session("s")).await.unwrap(), view, "the same one again");
     let exec = |word: &str| {
         let command = vec![word.to_owned()];
         let request = ExecRequest {
@@ -408,20 +330,11 @@ async fn a_session_runs_commands_until_it_is_ended_and_is_gone_after() {
     };
     let (one, two) = tokio::join!(exec("one"), exec("two"));
     assert_eq!(
-        (
-            one.unwrap().outcome.stdout.as_str(),
-            two.unwrap().outcome.stdout.as_str()
-        ),
+        (one.unwrap().outcome.stdout.as_str(), two.unwrap().outcome.stdout.as_str()),
         ("one", "two")
     );
-    let ended = node
-        .end_session(&SessionId::new("s").unwrap())
-        .await
-        .unwrap();
-    assert_eq!(
-        (ended.state, ended.ended),
-        (SessionState::Ended, Some(SessionEnd::Requested))
-    );
+    let ended = node.end_session(&SessionId::new("s").unwrap()).await.unwrap();
+    assert_eq!((ended.state, ended.ended), (SessionState::Ended, Some(SessionEnd::Requested)));
     assert!(matches!(exec("three").await, Err(JobError::Gone)));
     world.until(|| world.engine.living().is_empty()).await;
 }
@@ -430,10 +343,7 @@ async fn a_session_runs_commands_until_it_is_ended_and_is_gone_after() {
 async fn an_idle_session_ends_by_itself() {
     let world = World::new(FakeEngine::echoing());
     let node = world.node().await;
-    let request = SessionRequest {
-        idle_seconds: Some(1),
-        ..session("s")
-    };
+    let request = SessionRequest { idle_seconds: Some(1), ..session("s") };
     node.create_session(request).await.unwrap();
     world.until(|| world.engine.living().is_empty()).await;
     let view = node.session(&SessionId::new("s").unwrap()).await.unwrap();

@@ -9,11 +9,7 @@ pub enum StoreError {
         source: rusqlite::Error,
     },
     #[error("the store {path} has version {found}, this node knows {known}")]
-    Newer {
-        path: String,
-        found: u32,
-        known: u32,
-    },
+    Newer { path: String, found: u32, known: u32 },
     #[error("the store's thread can't be started")]
     Thread(#[source] std::io::Error),
     #[error("the store failed at {what}")]

@@ -65,9 +65,7 @@ impl Store {
                 micros(row.submitted_at),
             ])?;
             match inserted {
-                0 => Ok(Admission::Known(Box::new(
-                    get(db, &row.job_id)?.ok_or(gone())?,
-                ))),
+                0 => Ok(Admission::Known(Box::new(get(db, &row.job_id)?.ok_or(gone())?))),
                 _ => Ok(Admission::New),
             }
         })
@@ -98,12 +96,8 @@ impl Store {
             let sql = "UPDATE job SET state = 'running', sandbox = ?2, started_at = ?3,
                               deadline_at = ?4, exec_started = 1
                        WHERE job_id = ?1 AND state != 'ended'";
-            let values = params![
-                job_id.as_str(),
-                sandbox.as_str(),
-                micros(started_at),
-                micros(deadline_at)
-            ];
+            let values =
+                params![job_id.as_str(), sandbox.as_str(), micros(started_at), micros(deadline_at)];
             db.prepare_cached(sql)?.execute(values).map(drop)
         })
         .await
@@ -190,9 +184,7 @@ const SELECT: &str =
 
 fn get(db: &Transaction<'_>, job_id: &JobId) -> rusqlite::Result<Option<JobRow>> {
     let sql = format!("{SELECT} WHERE job_id = ?1");
-    db.prepare_cached(&sql)?
-        .query_row([job_id.as_str()], row)
-        .optional()
+    db.prepare_cached(&sql)?.query_row([job_id.as_str()], row).optional()
 }
 
 fn row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
@@ -240,8 +232,7 @@ pub(crate) fn from_json<T: DeserializeOwned>(
         rusqlite::Error::FromSqlConversionFailure(column, Type::Text, e.into())
     };
     let text: Option<String> = row.get(column)?;
-    text.map(|text| serde_json::from_str(&text).map_err(wrong))
-        .transpose()
+    text.map(|text| serde_json::from_str(&text).map_err(wrong)).transpose()
 }
 
 fn state_name(state: JobState) -> &'static str {
@@ -269,9 +260,6 @@ fn gone() -> rusqlite::Error {
 impl Page {
     /// Where a list that ended with this job goes on.
     pub fn after(row: &JobRow) -> Self {
-        Self {
-            submitted_at: micros(row.submitted_at),
-            job_id: row.job_id.to_string(),
-        }
+        Self { submitted_at: micros(row.submitted_at), job_id: row.job_id.to_string() }
     }
 }

@@ -32,9 +32,7 @@ impl Store {
     /// Opens or makes the file `pinfold.db` in a folder of the caller's.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         let connection = schema::open(&folder.join("pinfold.db"))?;
-        Ok(Self {
-            worker: Arc::new(Worker::start(connection)?),
-        })
+        Ok(Self { worker: Arc::new(Worker::start(connection)?) })
     }
 
     /// Runs a piece of work in the next transaction; answers after its commit.

@@ -42,47 +42,26 @@ CREATE TABLE session (
 
 pub(crate) fn open(path: &Path) -> Result<Connection, StoreError> {
     let name = path.display().to_string();
-    let failed = |source| StoreError::Open {
-        path: name.clone(),
-        source,
-    };
+    let failed = |source| StoreError::Open { path: name.clone(), source };
     // Made by us before SQLite opens it: jobs' environments are in it, and the umask is not ours.
-    let made = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(path);
+    let made = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
     made.map_err(|e| failed(rusqlite::Error::ToSqlConversionFailure(e.into())))?;
     let mut connection = Connection::open(path).map_err(failed)?;
-    connection
-        .busy_timeout(Duration::from_secs(5))
-        .map_err(failed)?;
-    connection
-        .pragma_update(None, "journal_mode", "WAL")
-        .map_err(failed)?;
-    connection
-        .pragma_update(None, "synchronous", "NORMAL")
-        .map_err(failed)?;
-    connection
-        .pragma_update(None, "foreign_keys", true)
-        .map_err(failed)?;
+    connection.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+    connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
+    connection.pragma_update(None, "foreign_keys", true).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(64);
-    let found: u32 = connection
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(failed)?;
+    let found: u32 =
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
     let known = MIGRATIONS.len() as u32;
     if found > known {
-        return Err(StoreError::Newer {
-            path: name,
-            found,
-            known,
-        });
+        return Err(StoreError::Newer { path: name, found, known });
     }
     for (index, migration) in MIGRATIONS.iter().enumerate().skip(found as usize) {
         let step = connection.transaction().map_err(failed)?;
         step.execute_batch(migration).map_err(failed)?;
-        step.pragma_update(None, "user_version", index as u32 + 1)
-            .map_err(failed)?;
+        step.pragma_update(None, "user_version", index as u32 + 1).map_err(failed)?;
         step.commit().map_err(failed)?;
     }
     Ok(connection)

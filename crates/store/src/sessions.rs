@@ -50,9 +50,7 @@ impl Store {
     pub async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, StoreError> {
         self.with("session", move |db| {
             let sql = format!("{SELECT} WHERE session_id = ?1");
-            db.prepare_cached(&sql)?
-                .query_row([id.as_str()], row)
-                .optional()
+            db.prepare_cached(&sql)?.query_row([id.as_str()], row).optional()
         })
         .await
     }

@@ -28,10 +28,7 @@ impl Worker {
             .name("store".to_owned())
             .spawn(move || serve(connection, &work))
             .map_err(StoreError::Thread)?;
-        Ok(Self {
-            queue: Mutex::new(Some(queue)),
-            thread: Mutex::new(Some(thread)),
-        })
+        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
     }
 
     pub(crate) fn send(&self, work: Work) -> Result<(), StoreError> {
@@ -44,18 +41,8 @@ impl Worker {
 impl Drop for Worker {
     /// The last handle is gone: what is queued is still done, then the thread ends.
     fn drop(&mut self) {
-        drop(
-            self.queue
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
-        if let Some(thread) = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-        {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // A panic there has been told by its own message.
             let _panicked = thread.join();
         }
@@ -90,7 +77,5 @@ fn commit_together(connection: &mut Connection, group: Vec<Work>) {
         transaction.commit()
     })();
     // Work that was not reached drops its answer, which its caller takes for a closed store.
-    answers
-        .into_iter()
-        .for_each(|answer| answer(committed.is_ok()));
+    answers.into_iter().for_each(|answer| answer(committed.is_ok()));
 }

@@ -11,16 +11,9 @@ use time::OffsetDateTime;
 
 fn job(id: &str) -> JobRow {
     let (task_id, job_id) = (TaskId::new("t").unwrap(), JobId::new(id).unwrap());
-    let sandbox = SandboxSpec {
-        command: vec!["true".to_owned()],
-        ..Default::default()
-    };
-    let request = JobRequest {
-        version: Version,
-        task_id: task_id.clone(),
-        job_id: job_id.clone(),
-        sandbox,
-    };
+    let sandbox = SandboxSpec { command: vec!["true".to_owned()], ..Default::default() };
+    let request =
+        JobRequest { version: Version, task_id: task_id.clone(), job_id: job_id.clone(), sandbox };
     JobRow {
         job_id,
         task_id,
@@ -52,10 +45,7 @@ async fn of_fifty_callers_with_one_id_one_is_new() {
         callers.spawn(async move { store.admit(job("a")).await.unwrap() });
     }
     let admissions = callers.join_all().await;
-    let new = admissions
-        .iter()
-        .filter(|admission| **admission == Admission::New)
-        .count();
+    let new = admissions.iter().filter(|admission| **admission == Admission::New).count();
     assert_eq!(new, 1);
 }
 
@@ -124,11 +114,7 @@ async fn expiry_takes_the_ended_and_leaves_the_rest() {
 #[test]
 fn a_file_that_is_no_database_is_a_clear_error() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(
-        folder.path().join("pinfold.db"),
-        "not a database, really not",
-    )
-    .unwrap();
+    std::fs::write(folder.path().join("pinfold.db"), "not a database, really not").unwrap();
     let error = Store::open(folder.path()).err().expect("refused");
     assert!(error.to_string().contains("can't be opened"), "{error}");
 }

@@ -62,17 +62,9 @@ impl Collection {
         let paths = if single {
             vec![wanted.within.to_owned()]
         } else {
-            let within = if wanted.within.is_empty() {
-                "."
-            } else {
-                wanted.within
-            };
-            let folder = open_beneath(
-                &base,
-                within,
-                OFlags::RDONLY | OFlags::DIRECTORY,
-                Mode::empty(),
-            );
+            let within = if wanted.within.is_empty() { "." } else { wanted.within };
+            let folder =
+                open_beneath(&base, within, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty());
             match folder {
                 Ok(folder) => {
                     base = folder;
@@ -87,16 +79,7 @@ impl Collection {
             }
         };
         let bytes_left = wanted.max_bytes;
-        Ok(Self {
-            request,
-            base,
-            paths,
-            open: None,
-            bytes_left,
-            left_out,
-            single,
-            failed: None,
-        })
+        Ok(Self { request, base, paths, open: None, bytes_left, left_out, single, failed: None })
     }
 
     /// The next message of this request; `Done` is the last.
@@ -111,12 +94,7 @@ impl Collection {
             match open_file(&self.base, &path) {
                 Ok((file, size, executable)) if size <= self.bytes_left => {
                     self.bytes_left -= size;
-                    self.open = Some(Open {
-                        path,
-                        executable,
-                        file,
-                        left: size,
-                    });
+                    self.open = Some(Open { path, executable, file, left: size });
                 }
                 Ok(_) if self.single => self.failed = Some(FileError::TooLarge),
                 Err(error) if self.single => self.failed = Some(error),
@@ -132,36 +110,19 @@ impl Collection {
         // A file that shrank under us ends where it ends now.
         let count = open.file.read(&mut data).unwrap_or(0);
         data.truncate(count);
-        open.left = if count == 0 {
-            0
-        } else {
-            open.left - count as u64
-        };
+        open.left = if count == 0 { 0 } else { open.left - count as u64 };
         let last = open.left == 0;
         let (path, executable) = (open.path.clone(), open.executable);
         if !last {
             self.open = Some(open);
         }
-        FromAgent::File {
-            request: self.request,
-            path,
-            executable,
-            data,
-            last,
-        }
+        FromAgent::File { request: self.request, path, executable, data, last }
     }
 
     fn done(&mut self) -> FromAgent {
-        let truncation = if self.left_out {
-            Truncation::LeftOut
-        } else {
-            Truncation::Whole
-        };
+        let truncation = if self.left_out { Truncation::LeftOut } else { Truncation::Whole };
         let outcome = self.failed.take().map_or(Ok(truncation), Err);
-        FromAgent::Done {
-            request: self.request,
-            outcome,
-        }
+        FromAgent::Done { request: self.request, outcome }
     }
 
     pub(crate) fn is_done(message: &FromAgent) -> bool {
@@ -177,11 +138,7 @@ fn open_file(base: &OwnedFd, path: &str) -> Result<(File, u64, bool), FileError>
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(FileError::NotFound);
     }
-    Ok((
-        File::from(file),
-        stat.st_size as u64,
-        stat.st_mode & 0o111 != 0,
-    ))
+    Ok((File::from(file), stat.st_size as u64, stat.st_mode & 0o111 != 0))
 }
 
 /// The matching regular files beneath a folder, in order.
@@ -212,29 +169,18 @@ fn walk(base: &OwnedFd, globs: &[String], left_out: &mut bool) -> Vec<String> {
 
 fn list(base: &OwnedFd, folder: &str) -> Vec<(String, FileType)> {
     let at = if folder.is_empty() { "." } else { folder };
-    let opened = open_beneath(
-        base.as_fd(),
-        at,
-        OFlags::RDONLY | OFlags::DIRECTORY,
-        Mode::empty(),
-    );
+    let opened = open_beneath(base.as_fd(), at, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty());
     let Ok(entries) = opened.and_then(|fd| Dir::new(fd).map_err(file_error)) else {
         return Vec::new();
     };
     let named = |entry: rustix::fs::DirEntry| {
         let name = entry.file_name().to_str().ok()?;
-        let path = if folder.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{folder}/{name}")
-        };
+        let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
         // Names that the host would refuse are not offered.
         check_path(&path).ok()?;
         Some((path, entry.file_type()))
     };
-    entries
-        .filter_map(|entry| entry.ok().and_then(named))
-        .collect()
+    entries.filter_map(|entry| entry.ok().and_then(named)).collect()
 }
 
 #[cfg(test)]
@@ -244,19 +190,11 @@ mod tests {
 
     fn collect(root: &Path, within: &str, globs: &[&str], max_bytes: u64) -> Vec<FromAgent> {
         let globs: Vec<String> = globs.iter().map(|glob| (*glob).to_owned()).collect();
-        let wanted = Wanted {
-            within,
-            globs: &globs,
-            max_files: 3,
-            max_bytes,
-        };
+        let wanted = Wanted { within, globs: &globs, max_files: 3, max_bytes };
         let mut collection = match Collection::begin(0, root, &wanted) {
             Ok(collection) => collection,
             Err(error) => {
-                return vec![FromAgent::Done {
-                    request: 0,
-                    outcome: Err(error),
-                }];
+                return vec![FromAgent::Done { request: 0, outcome: Err(error) }];
             }
         };
         let mut messages = Vec::new();
@@ -272,11 +210,7 @@ mod tests {
 
     fn paths(messages: &[FromAgent]) -> Vec<&str> {
         let path = |message| match message {
-            &FromAgent::File {
-                ref path,
-                last: true,
-                ..
-            } => Some(path.as_str()),
+            &FromAgent::File { ref path, last: true, .. } => Some(path.as_str()),
             _ => None,
         };
         messages.iter().filter_map(path).collect()
@@ -293,10 +227,7 @@ mod tests {
         std::os::unix::fs::symlink("/etc", root.path().join("out/etc")).unwrap();
         let told = collect(root.path(), "", &["out/**"], 100);
         assert_eq!(paths(&told), ["out/b.txt", "out/deep/a.txt"]);
-        assert_eq!(
-            paths(&collect(root.path(), "out", &["*.txt"], 100)),
-            ["b.txt"]
-        );
+        assert_eq!(paths(&collect(root.path(), "out", &["*.txt"], 100)), ["b.txt"]);
     }
 
     #[test]
@@ -323,10 +254,7 @@ mod tests {
         }
         let told = collect(root.path(), "", &["*"], 250_000);
         assert_eq!(paths(&told), ["a", "b"]);
-        let done = FromAgent::Done {
-            request: 0,
-            outcome: Ok(Truncation::LeftOut),
-        };
+        let done = FromAgent::Done { request: 0, outcome: Ok(Truncation::LeftOut) };
         assert_eq!(told.last(), Some(&done));
     }
 }

@@ -29,21 +29,13 @@ impl Puts {
         data: &[u8],
         last: bool,
     ) -> Option<Result<(), FileError>> {
-        let file = self
-            .0
-            .entry(request)
-            .or_insert_with(|| create(root, path, executable));
+        let file = self.0.entry(request).or_insert_with(|| create(root, path, executable));
         if let Ok(open) = file
             && let Err(error) = write(open, data)
         {
             *file = Err(error);
         }
-        last.then(|| {
-            self.0
-                .remove(&request)
-                .unwrap_or(Err(FileError::Path))
-                .map(drop)
-        })
+        last.then(|| self.0.remove(&request).unwrap_or(Err(FileError::Path)).map(drop))
     }
 
     /// The host is gone, and with it the rest of every file.
@@ -62,12 +54,7 @@ fn create(root: &Path, path: &str, executable: bool) -> Result<OwnedFd, FileErro
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(file_error(error)),
         }
-        folder = open_beneath(
-            &folder,
-            part,
-            OFlags::PATH | OFlags::DIRECTORY,
-            Mode::empty(),
-        )?;
+        folder = open_beneath(&folder, part, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
     }
     let mode = Mode::from_raw_mode(if executable { 0o755 } else { 0o644 });
     // Non-blocking, for a name that is a pipe; it can't be one of these and be written.
@@ -91,19 +78,14 @@ mod tests {
     use super::*;
 
     fn put(root: &Path, path: &str, data: &[u8]) -> Result<(), FileError> {
-        Puts::default()
-            .piece(root, 0, (path, false), data, true)
-            .unwrap()
+        Puts::default().piece(root, 0, (path, false), data, true).unwrap()
     }
 
     #[test]
     fn a_file_is_written_with_its_folders() {
         let root = tempfile::tempdir().unwrap();
         assert_eq!(put(root.path(), "a/b/c.txt", b"hello"), Ok(()));
-        assert_eq!(
-            std::fs::read(root.path().join("a/b/c.txt")).unwrap(),
-            b"hello"
-        );
+        assert_eq!(std::fs::read(root.path().join("a/b/c.txt")).unwrap(), b"hello");
     }
 
     #[test]

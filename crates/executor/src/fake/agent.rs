@@ -45,10 +45,7 @@ impl Program {
     }
 
     pub fn runs_for(duration: Duration) -> Self {
-        Self {
-            runs_for: duration,
-            ..Self::prints("")
-        }
+        Self { runs_for: duration, ..Self::prints("") }
     }
 }
 
@@ -74,10 +71,7 @@ struct Run {
 
 impl Agent {
     pub(super) fn new(script: Script) -> Self {
-        Self {
-            script,
-            memory: Mutex::default(),
-        }
+        Self { script, memory: Mutex::default() }
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -92,29 +86,14 @@ impl Agent {
         clock.spawn(run(program.clone(), signaled, ended));
         let mut memory = self.memory();
         for (root, path, data) in &program.leaves {
-            memory
-                .files
-                .insert((*root as u8, path.clone()), (false, data.clone()));
+            memory.files.insert((*root as u8, path.clone()), (false, data.clone()));
         }
-        memory.execs.insert(
-            exec,
-            Run {
-                program,
-                signals,
-                exited,
-                _clock: clock,
-            },
-        );
+        memory.execs.insert(exec, Run { program, signals, exited, _clock: clock });
     }
 
     fn put(&self, root: Root, path: String, executable: bool, data: Vec<u8>) {
         let key = (root as u8, path);
-        self.memory()
-            .files
-            .entry(key)
-            .or_insert((executable, Vec::new()))
-            .1
-            .extend(data);
+        self.memory().files.entry(key).or_insert((executable, Vec::new())).1.extend(data);
     }
 
     fn signal(&self, exec: ExecId, signal: i32) {
@@ -143,10 +122,7 @@ impl Agent {
         let beneath = |path: &str| match globs {
             [] => (path == within).then(|| path.to_owned()),
             _ if within.is_empty() => Some(path.to_owned()),
-            _ => path
-                .strip_prefix(within)?
-                .strip_prefix('/')
-                .map(str::to_owned),
+            _ => path.strip_prefix(within)?.strip_prefix('/').map(str::to_owned),
         };
         let wanted = |((at, path), (executable, data)): (&(u8, String), &(bool, Vec<u8>))| {
             let path = (*at == root as u8).then(|| beneath(path))??;
@@ -210,12 +186,7 @@ async fn converse(agent: Arc<Agent>, stream: DuplexStream) -> Option<()> {
             }
         }
     });
-    say.send(FromAgent::Hello {
-        version: VERSION,
-        execs: agent.statuses(),
-    })
-    .await
-    .ok()?;
+    say.send(FromAgent::Hello { version: VERSION, execs: agent.statuses() }).await.ok()?;
     loop {
         let mut head = [0; 4];
         reader.read_exact(&mut head).await.ok()?;
@@ -234,44 +205,22 @@ async fn converse(agent: Arc<Agent>, stream: DuplexStream) -> Option<()> {
             }
             ToAgent::Signal { exec, signal } => agent.signal(exec, signal),
             ToAgent::Forget { exec } => agent.forget(exec),
-            ToAgent::Put {
-                request,
-                root,
-                path,
-                executable,
-                data,
-                last,
-            } => {
+            ToAgent::Put { request, root, path, executable, data, last } => {
                 agent.put(root, path, executable, data);
                 if last {
                     let outcome = Ok(Truncation::Whole);
                     say.send(FromAgent::Done { request, outcome }).await.ok()?;
                 }
             }
-            ToAgent::Collect {
-                request,
-                root,
-                within,
-                globs,
-                ..
-            } => {
+            ToAgent::Collect { request, root, within, globs, .. } => {
                 let files = agent.collect(root, &within, &globs);
                 let missing = globs.is_empty() && files.is_empty();
                 for (path, executable, data) in files {
-                    let piece = FromAgent::File {
-                        request,
-                        path,
-                        executable,
-                        data,
-                        last: true,
-                    };
+                    let piece = FromAgent::File { request, path, executable, data, last: true };
                     say.send(piece).await.ok()?;
                 }
-                let outcome = if missing {
-                    Err(FileError::NotFound)
-                } else {
-                    Ok(Truncation::Whole)
-                };
+                let outcome =
+                    if missing { Err(FileError::NotFound) } else { Ok(Truncation::Whole) };
                 say.send(FromAgent::Done { request, outcome }).await.ok()?;
             }
             ToAgent::Ping => say.send(FromAgent::Pong).await.ok()?,
@@ -282,34 +231,17 @@ async fn converse(agent: Arc<Agent>, stream: DuplexStream) -> Option<()> {
 
 /// Tells a command's output from its start, and its end when it comes.
 async fn report(agent: Arc<Agent>, exec: ExecId, say: mpsc::Sender<FromAgent>) {
-    let Some((program, mut exited)) = agent
-        .memory()
-        .execs
-        .get(&exec)
-        .map(|run| (run.program.clone(), run.exited.clone()))
+    let Some((program, mut exited)) =
+        agent.memory().execs.get(&exec).map(|run| (run.program.clone(), run.exited.clone()))
     else {
         return;
     };
-    for (stream, data) in [
-        (Stream::Stdout, program.stdout),
-        (Stream::Stderr, program.stderr),
-    ] {
+    for (stream, data) in [(Stream::Stdout, program.stdout), (Stream::Stderr, program.stderr)] {
         if !data.is_empty() {
-            let _gone = say
-                .send(FromAgent::Output {
-                    exec,
-                    stream,
-                    offset: 0,
-                    data,
-                })
-                .await;
+            let _gone = say.send(FromAgent::Output { exec, stream, offset: 0, data }).await;
         }
     }
-    let ended = exited
-        .wait_for(Option::is_some)
-        .await
-        .ok()
-        .and_then(|end| end.clone());
+    let ended = exited.wait_for(Option::is_some).await.ok().and_then(|end| end.clone());
     if let Some(exited) = ended {
         let _gone = say.send(FromAgent::Exited { exec, exited }).await;
     }

@@ -25,12 +25,7 @@ pub enum ExecEvent {
 
 #[derive(Debug)]
 pub(crate) enum FileEvent {
-    Piece {
-        path: String,
-        executable: bool,
-        data: Vec<u8>,
-        last: bool,
-    },
+    Piece { path: String, executable: bool, data: Vec<u8>, last: bool },
     Done(Result<Truncation, FileError>),
 }
 
@@ -80,19 +75,10 @@ impl Routes {
         cap: u64,
     ) -> Result<mpsc::Receiver<ExecEvent>, LinkError> {
         if self.execs.len() >= MAX_EXECS || self.execs.contains_key(&exec) {
-            return Err(LinkError::Protocol(
-                "it has too many commands, or one twice",
-            ));
+            return Err(LinkError::Protocol("it has too many commands, or one twice"));
         }
         let (events, receiver) = mpsc::channel(EVENTS_IN_FLIGHT);
-        self.execs.insert(
-            exec,
-            ExecRoute {
-                events,
-                seen: [0, 0],
-                cap,
-            },
-        );
+        self.execs.insert(exec, ExecRoute { events, seen: [0, 0], cap });
         self.next_exec = self.next_exec.max(exec.wrapping_add(1));
         Ok(receiver)
     }
@@ -114,13 +100,7 @@ impl Routes {
         let request = self.next_request;
         self.next_request = request.wrapping_add(1);
         let (events, receiver) = mpsc::channel(EVENTS_IN_FLIGHT);
-        self.requests.insert(
-            request,
-            RequestRoute {
-                events,
-                bytes_left: max_bytes,
-            },
-        );
+        self.requests.insert(request, RequestRoute { events, bytes_left: max_bytes });
         Ok((request, receiver))
     }
 
@@ -140,11 +120,7 @@ impl Routes {
     }
 
     fn alive(&self) -> Result<(), LinkError> {
-        if self.lost {
-            Err(LinkError::Lost)
-        } else {
-            Ok(())
-        }
+        if self.lost { Err(LinkError::Lost) } else { Ok(()) }
     }
 
     /// Checks a frame. Frames for somebody who stopped waiting are dropped.
@@ -162,56 +138,32 @@ impl Routes {
                 .execs
                 .get(&exec)
                 .map(|route| Delivery::Exec(route.events.clone(), ExecEvent::Started))),
-            FromAgent::Output {
-                exec,
-                stream,
-                offset,
-                data,
-            } => {
+            FromAgent::Output { exec, stream, offset, data } => {
                 let Some(route) = self.execs.get_mut(&exec) else {
                     return Ok(None);
                 };
                 let seen = &mut route.seen[stream as usize];
                 if offset != *seen {
-                    return Err(LinkError::Protocol(
-                        "output does not continue where it stopped",
-                    ));
+                    return Err(LinkError::Protocol("output does not continue where it stopped"));
                 }
                 *seen += data.len() as u64;
                 if *seen > route.cap {
                     return Err(LinkError::Protocol("output beyond its cap"));
                 }
-                Ok(Some(Delivery::Exec(
-                    route.events.clone(),
-                    ExecEvent::Output { stream, data },
-                )))
+                Ok(Some(Delivery::Exec(route.events.clone(), ExecEvent::Output { stream, data })))
             }
             FromAgent::Exited { exec, exited } => Ok(self
                 .execs
                 .remove(&exec)
                 .map(|route| Delivery::Exec(route.events, ExecEvent::Exited(exited)))),
-            FromAgent::File {
-                request,
-                path,
-                executable,
-                data,
-                last,
-            } => {
+            FromAgent::File { request, path, executable, data, last } => {
                 let Some(route) = self.requests.get_mut(&request) else {
                     return Ok(None);
                 };
                 // The path counts too: files without content must not be free.
                 let size = (data.len() + path.len() + 1) as u64;
-                route.bytes_left = route
-                    .bytes_left
-                    .checked_sub(size)
-                    .ok_or(LinkError::TooMuch)?;
-                let piece = FileEvent::Piece {
-                    path,
-                    executable,
-                    data,
-                    last,
-                };
+                route.bytes_left = route.bytes_left.checked_sub(size).ok_or(LinkError::TooMuch)?;
+                let piece = FileEvent::Piece { path, executable, data, last };
                 Ok(Some(Delivery::File(route.events.clone(), piece)))
             }
             FromAgent::Done { request, outcome } => Ok(self
@@ -227,12 +179,7 @@ mod tests {
     use super::*;
 
     fn output(exec: ExecId, offset: u64, bytes: usize) -> FromAgent {
-        FromAgent::Output {
-            exec,
-            stream: Stream::Stdout,
-            offset,
-            data: vec![b'x'; bytes],
-        }
+        FromAgent::Output { exec, stream: Stream::Stdout, offset, data: vec![b'x'; bytes] }
     }
 
     #[test]

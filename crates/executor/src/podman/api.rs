@@ -52,39 +52,23 @@ pub(super) struct Inspected {
 impl Api {
     pub(super) fn new(socket: &Path) -> Self {
         let podman = Podman::unix_versioned(socket, ApiVersion::new(4, Some(0), Some(0)));
-        Self {
-            podman,
-            socket: socket.to_owned(),
-        }
+        Self { podman, socket: socket.to_owned() }
     }
 
     pub(super) async fn ping(&self) -> Result<(), EngineError> {
         let answered = tokio::time::timeout(Duration::from_secs(5), self.podman.ping()).await;
-        let slow = EngineError::Slow {
-            step: "engine",
-            limit: Duration::from_secs(5),
-        };
+        let slow = EngineError::Slow { step: "engine", limit: Duration::from_secs(5) };
         answered.map_err(|_| slow)?.map(drop).map_err(unreachable)
     }
 
     pub(super) async fn info(&self) -> Result<Info, EngineError> {
         let info = self.podman.info().await.map_err(unreachable)?;
-        let host = info
-            .host
-            .ok_or_else(|| EngineError::step("engine", "it told nothing of its host"))?;
+        let host =
+            info.host.ok_or_else(|| EngineError::step("engine", "it told nothing of its host"))?;
         Ok(Info {
-            version: info
-                .version
-                .and_then(|version| version.version)
-                .unwrap_or_default(),
-            runtime: host
-                .oci_runtime
-                .and_then(|runtime| runtime.name)
-                .unwrap_or_default(),
-            rootless: host
-                .security
-                .and_then(|security| security.rootless)
-                .unwrap_or(false),
+            version: info.version.and_then(|version| version.version).unwrap_or_default(),
+            runtime: host.oci_runtime.and_then(|runtime| runtime.name).unwrap_or_default(),
+            rootless: host.security.and_then(|security| security.rootless).unwrap_or(false),
             cgroup_version: host.cgroup_version.unwrap_or_default(),
             cgroup_controllers: host.cgroup_controllers.unwrap_or_default(),
         })
@@ -101,10 +85,7 @@ impl Api {
         let posted = self.post("/v4.0.0/libpod/containers/create", body);
         let answer = tokio::time::timeout(CREATE_LIMIT, posted)
             .await
-            .map_err(|_| EngineError::Slow {
-                step: "create",
-                limit: CREATE_LIMIT,
-            })??;
+            .map_err(|_| EngineError::Slow { step: "create", limit: CREATE_LIMIT })??;
         let created: Created =
             serde_json::from_slice(&answer).map_err(|e| EngineError::step("create", e))?;
         Ok(created.id)
@@ -115,9 +96,8 @@ impl Api {
         let stream = UnixStream::connect(&self.socket)
             .await
             .map_err(|e| EngineError::Unreachable(e.into()))?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(failed)?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
         // The connection lives as long as this call: dropping the set ends it.
         let mut driver = JoinSet::new();
         driver.spawn(connection);
@@ -128,9 +108,7 @@ impl Api {
             .map_err(|e| EngineError::step("create", e))?;
         let response = sender.send_request(request).await.map_err(failed)?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES)
-            .collect()
-            .await;
+        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
         let body = body.map_err(|e| EngineError::step("create", e))?.to_bytes();
         if status == StatusCode::CREATED {
             return Ok(body);
@@ -145,11 +123,7 @@ impl Api {
 
     /// Removes a container by id or name, killing it if it runs. Gone already is done.
     pub(super) async fn remove(&self, container: &str) -> Result<(), EngineError> {
-        let opts = ContainerDeleteOpts::builder()
-            .force(true)
-            .volumes(true)
-            .timeout(0)
-            .build();
+        let opts = ContainerDeleteOpts::builder().force(true).volumes(true).timeout(0).build();
         let mut pauses = REMOVE_PAUSES_MS.iter();
         loop {
             let error = match self.podman.containers().get(container).delete(&opts).await {
@@ -165,27 +139,14 @@ impl Api {
     }
 
     pub(super) async fn kill(&self, container: &str) -> Result<(), EngineError> {
-        let killed = self
-            .podman
-            .containers()
-            .get(container)
-            .send_signal("SIGKILL")
-            .await;
+        let killed = self.podman.containers().get(container).send_signal("SIGKILL").await;
         killed.map_err(|e| EngineError::step("kill", e))
     }
 
     pub(super) async fn list(&self, key: &str, value: &str) -> Result<Vec<Found>, EngineError> {
         let filter = ContainerListFilter::LabelKeyVal(key.to_owned(), value.to_owned());
-        let opts = ContainerListOpts::builder()
-            .all(true)
-            .filter([filter])
-            .build();
-        let containers = self
-            .podman
-            .containers()
-            .list(&opts)
-            .await
-            .map_err(unreachable)?;
+        let opts = ContainerListOpts::builder().all(true).filter([filter]).build();
+        let containers = self.podman.containers().list(&opts).await.map_err(unreachable)?;
         Ok(containers.into_iter().filter_map(found).collect())
     }
 
@@ -200,9 +161,7 @@ impl Api {
             Some(config) => (config.env, config.entrypoint, config.cmd),
             None => (None, None, None),
         };
-        let id = inspected
-            .id
-            .ok_or_else(|| EngineError::step("image", "Podman named no id"))?;
+        let id = inspected.id.ok_or_else(|| EngineError::step("image", "Podman named no id"))?;
         Ok(Some(Inspected {
             id,
             env: env.unwrap_or_default(),
@@ -213,10 +172,7 @@ impl Api {
 
     pub(super) async fn pull(&self, image: &ImageRef) -> Result<(), String> {
         use futures::TryStreamExt;
-        let opts = PullOpts::builder()
-            .reference(image.as_str())
-            .quiet(true)
-            .build();
+        let opts = PullOpts::builder().reference(image.as_str()).quiet(true).build();
         let images = self.podman.images();
         let mut reports = images.pull(&opts);
         while let Some(report) = reports.try_next().await.map_err(|e| e.to_string())? {

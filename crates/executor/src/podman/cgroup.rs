@@ -18,12 +18,7 @@ impl Cgroup {
     /// From the text of `/proc/PID/cgroup`. A controller that version 1 has mounted is there and
     /// nowhere else, also on a host that has both.
     pub(super) fn of(text: &str) -> Self {
-        let mut found = Self {
-            memory: None,
-            cpu: None,
-            freezer: None,
-            unified: None,
-        };
+        let mut found = Self { memory: None, cpu: None, freezer: None, unified: None };
         for line in text.lines() {
             let mut parts = line.splitn(3, ':');
             let (Some(number), Some(names), Some(path)) =
@@ -52,10 +47,9 @@ impl Cgroup {
                 keyed(&at.join("memory.oom_control"), "oom_kill"),
                 number(&at.join("memory.max_usage_in_bytes")),
             ),
-            (None, Some(at)) => (
-                keyed(&at.join("memory.events"), "oom_kill"),
-                number(&at.join("memory.peak")),
-            ),
+            (None, Some(at)) => {
+                (keyed(&at.join("memory.events"), "oom_kill"), number(&at.join("memory.peak")))
+            }
             (None, None) => (None, None),
         };
         let cpu_us = match (&self.cpu, &self.unified) {
@@ -72,10 +66,9 @@ impl Cgroup {
 
     pub(super) fn freeze(&self, frozen: bool) -> io::Result<()> {
         match (&self.freezer, &self.unified) {
-            (Some(at), _) => fs::write(
-                at.join("freezer.state"),
-                if frozen { "FROZEN" } else { "THAWED" },
-            ),
+            (Some(at), _) => {
+                fs::write(at.join("freezer.state"), if frozen { "FROZEN" } else { "THAWED" })
+            }
             (None, Some(at)) => fs::write(at.join("cgroup.freeze"), if frozen { "1" } else { "0" }),
             (None, None) => Err(io::ErrorKind::NotFound.into()),
         }
@@ -88,13 +81,7 @@ fn number(path: &std::path::Path) -> Option<u64> {
 
 fn keyed(path: &std::path::Path, key: &str) -> Option<u64> {
     let text = fs::read_to_string(path).ok()?;
-    let value = |line: &str| {
-        line.strip_prefix(key)?
-            .strip_prefix(' ')?
-            .trim()
-            .parse()
-            .ok()
-    };
+    let value = |line: &str| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok();
     text.lines().find_map(value)
 }
 

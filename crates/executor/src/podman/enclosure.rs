@@ -25,12 +25,7 @@ pub(super) struct Container {
 
 impl Container {
     pub(super) fn new(api: Arc<Api>, id: String, folder: Folder) -> Self {
-        Self {
-            api,
-            id,
-            folder,
-            starting: Mutex::default(),
-        }
+        Self { api, id, folder, starting: Mutex::default() }
     }
 
     pub(super) fn id(&self) -> &str {
@@ -45,9 +40,7 @@ impl Container {
             // Nobody waits any more when the link was quicker.
             let _unheard = answer.send(api.start(&id).await);
         });
-        answered
-            .await
-            .unwrap_or_else(|_| Err(EngineError::step("start", "it was given up")))
+        answered.await.unwrap_or_else(|_| Err(EngineError::step("start", "it was given up")))
     }
 
     fn starting(&self) -> std::sync::MutexGuard<'_, JoinSet<()>> {
@@ -63,11 +56,7 @@ pub(super) struct PodmanEnclosure {
 
 impl PodmanEnclosure {
     pub(super) fn new(container: Arc<Container>, init: Init) -> Self {
-        Self {
-            container,
-            init,
-            frozen: AtomicBool::new(false),
-        }
+        Self { container, init, frozen: AtomicBool::new(false) }
     }
 
     /// SIGKILL to the namespace's first process: the kernel ends all others with it.
@@ -79,10 +68,7 @@ impl PodmanEnclosure {
         }
         // A frozen process takes its signal only once it thaws.
         if self.frozen.swap(false, Ordering::Relaxed) {
-            self.init
-                .cgroup
-                .freeze(false)
-                .map_err(|e| EngineError::step("kill", e))?;
+            self.init.cgroup.freeze(false).map_err(|e| EngineError::step("kill", e))?;
         }
         Ok(())
     }
@@ -99,10 +85,7 @@ impl Enclosure for PodmanEnclosure {
     }
 
     async fn freeze(&self, frozen: bool) -> Result<(), EngineError> {
-        self.init
-            .cgroup
-            .freeze(frozen)
-            .map_err(|e| EngineError::step("freeze", e))?;
+        self.init.cgroup.freeze(frozen).map_err(|e| EngineError::step("freeze", e))?;
         self.frozen.store(frozen, Ordering::Relaxed);
         Ok(())
     }
@@ -113,9 +96,6 @@ impl Enclosure for PodmanEnclosure {
         let mut starting = std::mem::take(&mut *self.container.starting());
         while starting.join_next().await.is_some() {}
         self.container.api.remove(&self.container.id).await?;
-        self.container
-            .folder
-            .remove()
-            .map_err(|e| EngineError::step("folder", e))
+        self.container.folder.remove().map_err(|e| EngineError::step("folder", e))
     }
 }

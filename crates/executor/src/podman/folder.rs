@@ -32,9 +32,7 @@ impl Folders {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
         }
         fs::set_permissions(root, Permissions::from_mode(0o700))?;
-        Ok(Self {
-            root: root.canonicalize()?,
-        })
+        Ok(Self { root: root.canonicalize()? })
     }
 
     pub(super) fn make(&self, id: &SandboxId) -> io::Result<Folder> {
@@ -77,12 +75,7 @@ impl Folder {
         // By way of the descriptor: a socket's address has room for 107 bytes, a path has not.
         let address = format!("/proc/self/fd/{}/{LINK_SOCKET}", folder.as_raw_fd());
         let listener = UnixListener::bind(address)?;
-        chmodat(
-            &folder,
-            LINK_SOCKET,
-            Mode::from_raw_mode(0o666),
-            AtFlags::empty(),
-        )?;
+        chmodat(&folder, LINK_SOCKET, Mode::from_raw_mode(0o666), AtFlags::empty())?;
         Ok(Listening { listener, folder })
     }
 

@@ -54,25 +54,13 @@ impl Images {
             true => None,
             false => Some(globs.build().map_err(wrong)?),
         };
-        Ok(Self {
-            api,
-            pull: policy.pull,
-            allow,
-            known: Mutex::default(),
-        })
+        Ok(Self { api, pull: policy.pull, allow, known: Mutex::default() })
     }
 
     pub(super) async fn pin(&self, image: &ImageRef) -> Result<Arc<PinnedImage>, EngineError> {
-        if self
-            .allow
-            .as_ref()
-            .is_some_and(|allow| !allow.is_match(image.as_str()))
-        {
+        if self.allow.as_ref().is_some_and(|allow| !allow.is_match(image.as_str())) {
             let reason = "it is not on this node's list of allowed images".to_owned();
-            return Err(EngineError::ImageRefused {
-                image: image.clone(),
-                reason,
-            });
+            return Err(EngineError::ImageRefused { image: image.clone(), reason });
         }
         if let Some((seen, pinned)) = self.known().get(image)
             && seen.elapsed() < BELIEVED
@@ -92,29 +80,19 @@ impl Images {
         if let Some(found) = self.api.image(image).await? {
             return Ok(found);
         }
-        let missing = |reason: String| EngineError::ImageMissing {
-            image: image.clone(),
-            reason,
-        };
+        let missing = |reason: String| EngineError::ImageMissing { image: image.clone(), reason };
         if self.pull == Pull::Never {
-            return Err(missing(
-                "it was not found, and the node does not pull images".to_owned(),
-            ));
+            return Err(missing("it was not found, and the node does not pull images".to_owned()));
         }
         match tokio::time::timeout(PULL_LIMIT, self.api.pull(image)).await {
             Ok(Ok(())) => {}
             // Podman's words name registries and hosts; the log has them, the caller does not.
             Ok(Err(error)) => {
                 tracing::warn!(%image, %error, "an image could not be pulled");
-                return Err(missing(
-                    "it was not found, and it could not be pulled".to_owned(),
-                ));
+                return Err(missing("it was not found, and it could not be pulled".to_owned()));
             }
             Err(_) => {
-                return Err(EngineError::Slow {
-                    step: "pull",
-                    limit: PULL_LIMIT,
-                });
+                return Err(EngineError::Slow { step: "pull", limit: PULL_LIMIT });
             }
         }
         let pulled = self.api.image(image).await?;
@@ -137,24 +115,12 @@ fn pinned(image: &ImageRef, inspected: Inspected) -> Result<PinnedImage, EngineE
             }
             _ => {
                 let reason = "its environment has an entry without a name or value".to_owned();
-                return Err(EngineError::ImageRefused {
-                    image: image.clone(),
-                    reason,
-                });
+                return Err(EngineError::ImageRefused { image: image.clone(), reason });
             }
         }
     }
-    let command = inspected
-        .entrypoint
-        .into_iter()
-        .chain(inspected.cmd)
-        .collect();
-    Ok(PinnedImage {
-        reference: image.clone(),
-        id: inspected.id,
-        env,
-        command,
-    })
+    let command = inspected.entrypoint.into_iter().chain(inspected.cmd).collect();
+    Ok(PinnedImage { reference: image.clone(), id: inspected.id, env, command })
 }
 
 #[cfg(test)]

@@ -22,11 +22,8 @@ pub(super) async fn accept_init(
     container: &str,
 ) -> Result<(UnixStream, Init), EngineError> {
     loop {
-        let (stream, _) = listening
-            .listener()
-            .accept()
-            .await
-            .map_err(|e| EngineError::step("link", e))?;
+        let (stream, _) =
+            listening.listener().accept().await.map_err(|e| EngineError::step("link", e))?;
         match identify(&stream, container) {
             Ok(init) => return Ok((stream, init)),
             Err(reason) => tracing::warn!(container, reason, "a stranger knocked at a link"),
@@ -35,14 +32,9 @@ pub(super) async fn accept_init(
 }
 
 fn identify(stream: &UnixStream, container: &str) -> Result<Init, &'static str> {
-    let peer = stream
-        .peer_cred()
-        .map_err(|_| "its credentials can't be read")?;
+    let peer = stream.peer_cred().map_err(|_| "its credentials can't be read")?;
     // A pid of 0 means that the peer is outside of our own pid namespace.
-    let pid = peer
-        .pid()
-        .filter(|pid| *pid > 0)
-        .ok_or("its process is not visible from here")?;
+    let pid = peer.pid().filter(|pid| *pid > 0).ok_or("its process is not visible from here")?;
     let known = Pid::from_raw(pid).ok_or("its process is not visible from here")?;
     let pidfd = pidfd_open(known, PidfdFlags::empty()).map_err(|_| "it is gone")?;
     let status = fs::read_to_string(format!("/proc/{pid}/status")).map_err(|_| "it is gone")?;
@@ -53,10 +45,7 @@ fn identify(stream: &UnixStream, container: &str) -> Result<Init, &'static str> 
     if !groups.contains(container) {
         return Err("it is in another cgroup");
     }
-    Ok(Init {
-        pidfd,
-        cgroup: Cgroup::of(&groups),
-    })
+    Ok(Init { pidfd, cgroup: Cgroup::of(&groups) })
 }
 
 /// `NSpid` lists the pid in each namespace from ours inwards: the innermost must be 1.
@@ -76,10 +65,7 @@ mod tests {
     fn only_the_first_process_of_an_inner_namespace_is_init() {
         assert!(is_init("Name:\tagent\nNSpid:\t4711\t1\n"));
         assert!(!is_init("NSpid:\t4711\t2\n"));
-        assert!(
-            !is_init("NSpid:\t1\n"),
-            "the host's own init is not a sandbox"
-        );
+        assert!(!is_init("NSpid:\t1\n"), "the host's own init is not a sandbox");
         assert!(!is_init("Name:\tagent\n"));
     }
 }

@@ -59,9 +59,7 @@ pub(super) struct Host {
 impl Host {
     pub(super) fn look(info: &Info, agent: PathBuf, seccomp_profile: PathBuf) -> Self {
         let subordinate = fs::read_to_string("/etc/subuid").unwrap_or_default();
-        let for_containers = subordinate
-            .lines()
-            .any(|line| line.starts_with("containers:"));
+        let for_containers = subordinate.lines().any(|line| line.starts_with("containers:"));
         Self {
             agent,
             seccomp_profile,
@@ -85,11 +83,7 @@ impl Host {
         needs("cpu", "cpus");
         if let Some(hard) = self.max_open_files {
             let message = format!("can't be enforced: the host's own hard limit is {hard}");
-            faults.require(
-                limits.open_files <= hard,
-                "sandbox.limits.open_files",
-                message,
-            );
+            faults.require(limits.open_files <= hard, "sandbox.limits.open_files", message);
         }
         faults
     }
@@ -136,10 +130,9 @@ pub(super) fn container(
         // The image's VOLUMEs would be writable disk of the host.
         image_volume_mode: "ignore",
         mounts: mounts(limits, host, link_folder),
-        idmappings: host.userns_auto.then_some(IdMappings {
-            auto: true,
-            options: AutoOptions { size: USERNS_IDS },
-        }),
+        idmappings: host
+            .userns_auto
+            .then_some(IdMappings { auto: true, options: AutoOptions { size: USERNS_IDS } }),
         // No interface but loopback, and no name service to ask.
         netns: Namespace { nsmode: "none" },
         use_image_hosts: true,
@@ -176,11 +169,7 @@ fn mounts(limits: &Limits, host: &Host, link_folder: &Path) -> Vec<Mount> {
         tmpfs(path::JOB, job_bytes),
         tmpfs("/dev/shm", shm_bytes),
         bind(&host.agent, path::AGENT, &["ro", "nosuid", "nodev"]),
-        bind(
-            link_folder,
-            path::LINK_DIR,
-            &["ro", "nosuid", "nodev", "noexec"],
-        ),
+        bind(link_folder, path::LINK_DIR, &["ro", "nosuid", "nodev", "noexec"]),
     ]
 }
 
@@ -192,26 +181,12 @@ fn tmpfs(destination: &'static str, bytes: u64) -> Mount {
         "nosuid".to_owned(),
         "nodev".to_owned(),
     ];
-    Mount {
-        destination,
-        kind: "tmpfs",
-        source: "tmpfs".into(),
-        options,
-    }
+    Mount { destination, kind: "tmpfs", source: "tmpfs".into(), options }
 }
 
 fn bind(source: &Path, destination: &'static str, options: &[&str]) -> Mount {
-    let options = options
-        .iter()
-        .chain(&["rbind", "rprivate"])
-        .map(|o| (*o).to_owned())
-        .collect();
-    Mount {
-        destination,
-        kind: "bind",
-        source: source.to_owned(),
-        options,
-    }
+    let options = options.iter().chain(&["rbind", "rprivate"]).map(|o| (*o).to_owned()).collect();
+    Mount { destination, kind: "bind", source: source.to_owned(), options }
 }
 
 fn resources(limits: &Limits) -> Resources {
@@ -219,27 +194,15 @@ fn resources(limits: &Limits) -> Resources {
     let quota = (limits.cpus * CPU_PERIOD_US as f64).round().max(1000.0) as u64;
     Resources {
         // Memory and swap together have the memory's limit: no swap.
-        memory: MemoryLimit {
-            limit: limits.memory_bytes,
-            swap: limits.memory_bytes,
-        },
+        memory: MemoryLimit { limit: limits.memory_bytes, swap: limits.memory_bytes },
         // The agent is one of them.
-        pids: PidsLimit {
-            limit: limits.pids + 1,
-        },
-        cpu: CpuLimit {
-            quota,
-            period: CPU_PERIOD_US,
-        },
+        pids: PidsLimit { limit: limits.pids + 1 },
+        cpu: CpuLimit { quota, period: CPU_PERIOD_US },
     }
 }
 
 fn rlimits(limits: &Limits, host: &Host) -> Vec<RLimit> {
-    let rlimit = |kind, value| RLimit {
-        kind,
-        soft: value,
-        hard: value,
-    };
+    let rlimit = |kind, value| RLimit { kind, soft: value, hard: value };
     let mut rlimits = vec![
         rlimit("core", 0),
         rlimit("fsize", limits.file_size_bytes),
@@ -247,11 +210,7 @@ fn rlimits(limits: &Limits, host: &Host) -> Vec<RLimit> {
     ];
     // Counted per user over all sandboxes where ranges are shared, so the cgroup does the work. It
     // is stated because Podman's own default can be more than the host lets it set.
-    rlimits.push(rlimit(
-        "nproc",
-        host.max_processes
-            .map_or(PROCESSES, |hard| hard.min(PROCESSES)),
-    ));
+    rlimits.push(rlimit("nproc", host.max_processes.map_or(PROCESSES, |hard| hard.min(PROCESSES))));
     rlimits
 }
 

@@ -45,16 +45,11 @@ async fn run(
     let _busy = Busy::begin(&session);
     let config = &node.inner.config;
     let asked = request.timeout_seconds.map(Duration::from_secs);
-    let timeout = asked
-        .unwrap_or(config.default_timeout)
-        .min(config.max_timeout);
+    let timeout = asked.unwrap_or(config.default_timeout).min(config.max_timeout);
     let before = session.sandbox.counters().await;
     let started_at = OffsetDateTime::now_utc();
     let began = Instant::now();
-    let mut exec = session
-        .sandbox
-        .start(command(&session, &request, config.flood_bytes))
-        .await?;
+    let mut exec = session.sandbox.start(command(&session, &request, config.flood_bytes)).await?;
     if let Some(text) = &request.stdin {
         session.sandbox.stdin(exec.id(), text.as_bytes()).await?;
         session.sandbox.end_stdin(exec.id()).await?;
@@ -90,23 +85,11 @@ async fn run(
         }
     };
     let verdict = verdict.ok_or(executor::LinkError::Lost)?;
-    let timings = Timings {
-        warm: true,
-        run_ms: millis(began.elapsed()),
-        ..Timings::default()
-    };
-    let times = Times {
-        started_at,
-        ended_at: OffsetDateTime::now_utc(),
-        timings,
-    };
+    let timings = Timings { warm: true, run_ms: millis(began.elapsed()), ..Timings::default() };
+    let times = Times { started_at, ended_at: OffsetDateTime::now_utc(), timings };
     let limits = session.plan.limits.clone();
     let outcome = outcome::outcome(verdict, &captured, exited.as_ref(), counters, times, limits);
-    Ok(ExecResponse {
-        version: Version,
-        session_id: session.view.session_id.clone(),
-        outcome,
-    })
+    Ok(ExecResponse { version: Version, session_id: session.view.session_id.clone(), outcome })
 }
 
 fn command(session: &LiveSession, request: &ExecRequest, flood_bytes: u64) -> Command {

@@ -1,0 +1,74 @@
+//! Putting the node together: store, engine, and the node over both.
+
+use crate::config::{Checked, Runtime};
+use anyhow::Context;
+use executor::{
+    Engine,
+    direct::{DirectConfig, DirectEngine},
+    podman::{PodmanConfig, PodmanEngine},
+};
+use jobs::Node;
+use std::{os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
+use store::Store;
+
+pub(crate) async fn node(config: &Checked) -> anyhow::Result<Node> {
+    let state_dir = &config.state.state_dir;
+    make_private(state_dir)?;
+    let _only_one = lock(state_dir)?;
+    let store = Store::open(state_dir)?;
+    let node_id = node_id(&store).await?;
+    let engine = engine(config, node_id).await?;
+    let node = Node::start(config.node(), engine, store).await?;
+    // The lock lives as long as the process: a second node on the same state would run jobs twice.
+    std::mem::forget(_only_one);
+    Ok(node)
+}
+
+async fn engine(config: &Checked, node_id: String) -> anyhow::Result<Arc<dyn Engine>> {
+    let workspace_root = config.state.workspace_root.clone();
+    let agent = config.sandbox.agent_path.clone();
+    Ok(match config.sandbox.container_runtime {
+        Runtime::Podman => Arc::new(
+            PodmanEngine::open(PodmanConfig {
+                socket: config.podman_socket.clone(),
+                node_id,
+                agent,
+                workspace_root,
+                state_dir: config.state.state_dir.clone(),
+                images: config.images(),
+            })
+            .await
+            .with_context(|| format!("Podman at {}", config.podman_socket.display()))?,
+        ),
+        Runtime::Direct => {
+            make_private(&workspace_root)?;
+            Arc::new(DirectEngine::open(DirectConfig { node_id, agent, workspace_root })?)
+        }
+    })
+}
+
+/// The node's own name on its containers, drawn once and kept.
+async fn node_id(store: &Store) -> anyhow::Result<String> {
+    if let Some(id) = store.meta("node_id").await? {
+        return Ok(id);
+    }
+    let mut bytes = [0; 16];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    let id: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    store.set_meta("node_id", id.clone()).await?;
+    Ok(id)
+}
+
+fn make_private(folder: &Path) -> anyhow::Result<()> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.with_context(|| format!("can't make {}", folder.display()))
+}
+
+fn lock(state_dir: &Path) -> anyhow::Result<std::fs::File> {
+    let path = state_dir.join("lock");
+    let file =
+        std::fs::File::create(&path).with_context(|| format!("can't make {}", path.display()))?;
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+        .with_context(|| format!("another worker-api uses {}", state_dir.display()))?;
+    Ok(file)
+}

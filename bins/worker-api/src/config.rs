@@ -1,0 +1,111 @@
+//! The node's configuration: one topic, one struct, one file. Every field is a flag and a variable.
+
+mod images;
+mod limits;
+mod listen;
+mod sessions;
+mod state;
+
+pub use images::{Runtime, Sandbox};
+pub use limits::LimitSet;
+pub use listen::{Listen, Log, LogFormat};
+pub use sessions::{JobTimes, SessionTimes};
+pub use state::State;
+
+use contracts::{Faults, ImageRef};
+use executor::podman::{ImagePolicy, Pull};
+use jobs::NodeConfig;
+use std::{path::PathBuf, time::Duration};
+
+/// The worker node of Pinfold: runs untrusted jobs in sealed Podman sandboxes, for a dispatcher that
+/// asks over HTTP.
+#[derive(Debug, Clone, clap::Parser)]
+#[command(name = "worker-api", version, about, max_term_width = 100)]
+pub struct Config {
+    #[command(flatten)]
+    pub listen: Listen,
+    #[command(flatten)]
+    pub sandbox: Sandbox,
+    #[command(flatten)]
+    pub times: JobTimes,
+    #[command(flatten)]
+    pub limits: LimitSet,
+    #[command(flatten)]
+    pub sessions: SessionTimes,
+    #[command(flatten)]
+    pub state: State,
+    #[command(flatten)]
+    pub log: Log,
+}
+
+/// A configuration whose faults are all out.
+pub struct Checked {
+    pub listen: Listen,
+    pub sandbox: Sandbox,
+    pub times: JobTimes,
+    pub limits: LimitSet,
+    pub sessions: SessionTimes,
+    pub state: State,
+    pub token: String,
+    pub default_image: ImageRef,
+    pub podman_socket: PathBuf,
+}
+
+impl Config {
+    /// Looks at everything, and tells all that is wrong at once.
+    pub fn checked(mut self) -> Result<Checked, Faults> {
+        let mut faults = Faults::default();
+        let token = self.listen.token(&mut faults);
+        let default_image = self.sandbox.default_image(&mut faults);
+        let podman_socket = self.sandbox.socket(&mut faults);
+        self.sandbox.find_agent(&mut faults);
+        self.limits.check(&mut faults);
+        self.times.check(&mut faults);
+        match (token, default_image) {
+            (Some(token), Some(default_image)) if faults.is_empty() => Ok(Checked {
+                listen: self.listen,
+                sandbox: self.sandbox,
+                times: self.times,
+                limits: self.limits,
+                sessions: self.sessions,
+                state: self.state,
+                token,
+                default_image,
+                podman_socket,
+            }),
+            _ => Err(faults),
+        }
+    }
+}
+
+impl Checked {
+    pub(crate) fn images(&self) -> ImagePolicy {
+        let pull = if self.sandbox.image_pull_missing { Pull::Missing } else { Pull::Never };
+        ImagePolicy { pull, allow: self.sandbox.image_allow.clone() }
+    }
+
+    pub(crate) fn node(&self) -> NodeConfig {
+        NodeConfig {
+            default_image: self.default_image.clone(),
+            default_timeout: Duration::from_secs(self.times.default_timeout_seconds),
+            max_timeout: Duration::from_secs(self.times.max_timeout_seconds),
+            default_limits: self.limits.default_limits(),
+            max_limits: self.limits.max_limits(),
+            max_running: self.times.max_running,
+            max_queued: self.times.max_queued,
+            term_grace: Duration::from_millis(self.times.term_grace_ms),
+            stop_grace: Duration::from_secs(self.times.stop_grace_seconds),
+            flood_bytes: self.limits.flood_bytes,
+            retention: Duration::from_secs(self.times.retention_seconds),
+            artifact_max_files: self.limits.artifact_max_files,
+            artifact_max_bytes: self.limits.artifact_max_bytes,
+            upload_max_bytes: self.listen.max_upload_bytes,
+            upload_keep: Duration::from_secs(3600),
+            session_max: self.sessions.session_max,
+            session_idle: Duration::from_secs(self.sessions.session_idle_seconds),
+            session_lifetime: Duration::from_secs(self.sessions.session_lifetime_seconds),
+            sweep_every: Duration::from_secs(self.state.sweep_seconds),
+            state_dir: self.state.state_dir.clone(),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What runs the sandboxes, and which images may run in them.
+
+use contracts::{Faults, ImageRef};
+use std::path::PathBuf;
+
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Sandboxes")]
+pub struct Sandbox {
+    /// `podman`, or `direct` for development: no sandbox at all.
+    #[arg(long, env = "CONTAINER_RUNTIME", default_value = "podman")]
+    pub container_runtime: Runtime,
+
+    /// Podman's socket, as `unix:///…`. By default the user's own, or the system's for root.
+    #[arg(long, env = "CONTAINER_HOST")]
+    container_host: Option<String>,
+
+    /// The static `sandbox-agent` binary. By default the one beside this program.
+    #[arg(long, env = "AGENT_PATH", default_value = "")]
+    pub agent_path: PathBuf,
+
+    /// The image of a job that names none.
+    #[arg(long, env = "DEFAULT_IMAGE", default_value = "localhost/pinfold/base:latest")]
+    default_image: String,
+
+    /// Globs over image references, separated by commas. None allows every image on this host.
+    #[arg(long, env = "IMAGE_ALLOW", value_delimiter = ',')]
+    pub image_allow: Vec<String>,
+
+    /// Fetch an allowed image that is not on this host. Without it, a missing image is refused.
+    #[arg(long, env = "IMAGE_PULL_MISSING")]
+    pub image_pull_missing: bool,
+
+    /// Where inference goes once the inference proxy is there. Nothing uses it in this version.
+    #[arg(long, env = "OLLAMA_UPSTREAM_URL")]
+    pub ollama_upstream_url: Option<String>,
+
+    /// The inference proxy's image. Nothing uses it in this version.
+    #[arg(long, env = "INFERENCE_PROXY_IMAGE")]
+    pub inference_proxy_image: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Runtime {
+    Podman,
+    Direct,
+}
+
+impl Sandbox {
+    pub(super) fn default_image(&self, faults: &mut Faults) -> Option<ImageRef> {
+        let parsed = ImageRef::new(&*self.default_image);
+        parsed.map_err(|error| faults.add("DEFAULT_IMAGE", error.to_string())).ok()
+    }
+
+    pub(super) fn socket(&self, faults: &mut Faults) -> PathBuf {
+        match &self.container_host {
+            Some(url) => match url.strip_prefix("unix://") {
+                Some(path) if path.starts_with('/') => path.into(),
+                _ => {
+                    faults.add("CONTAINER_HOST", "must be unix:///… with an absolute path");
+                    PathBuf::new()
+                }
+            },
+            None => default_socket(),
+        }
+    }
+
+    pub(super) fn find_agent(&mut self, faults: &mut Faults) {
+        if self.agent_path.as_os_str().is_empty() {
+            let here = std::env::current_exe().ok();
+            let beside =
+                here.as_deref().and_then(|exe| exe.parent()).map(|at| at.join("sandbox-agent"));
+            self.agent_path = beside.unwrap_or_default();
+        }
+        let message = format!("{} is not a file", self.agent_path.display());
+        faults.require(self.agent_path.is_file(), "AGENT_PATH", message);
+    }
+}
+
+fn default_socket() -> PathBuf {
+    let user = rustix::process::getuid();
+    match user.is_root() {
+        true => "/run/podman/podman.sock".into(),
+        false => format!("/run/user/{}/podman/podman.sock", user.as_raw()).into(),
+    }
+}

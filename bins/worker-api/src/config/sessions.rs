@@ -1,0 +1,64 @@
+//! How long things may take and how many there may be.
+
+use contracts::Faults;
+
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Jobs")]
+pub struct JobTimes {
+    /// Time limit of a job that asks for none, in seconds.
+    #[arg(long, env = "DEFAULT_TIMEOUT_SECONDS", default_value_t = 3600)]
+    pub default_timeout_seconds: u64,
+
+    /// Longest time limit that a job gets, whatever it asks for, in seconds.
+    #[arg(long, env = "MAX_TIMEOUT_SECONDS", default_value_t = 10800)]
+    pub max_timeout_seconds: u64,
+
+    /// Jobs that run at a time.
+    #[arg(long, env = "MAX_RUNNING", default_value_t = 16)]
+    pub max_running: usize,
+
+    /// Jobs that wait beyond these; one more is turned away with 503.
+    #[arg(long, env = "MAX_QUEUED", default_value_t = 256)]
+    pub max_queued: usize,
+
+    /// Between TERM and KILL at a deadline, in milliseconds.
+    #[arg(long, env = "TERM_GRACE_MS", default_value_t = 500)]
+    pub term_grace_ms: u64,
+
+    /// Between TERM and KILL when a caller stops a job, in seconds.
+    #[arg(long, env = "STOP_GRACE_SECONDS", default_value_t = 30)]
+    pub stop_grace_seconds: u64,
+
+    /// How long an ended job can be read, in seconds.
+    #[arg(long, env = "RETENTION_SECONDS", default_value_t = 86400)]
+    pub retention_seconds: u64,
+}
+
+impl JobTimes {
+    pub(super) fn check(&self, faults: &mut Faults) {
+        let at_least_one = [
+            ("DEFAULT_TIMEOUT_SECONDS", self.default_timeout_seconds),
+            ("MAX_TIMEOUT_SECONDS", self.max_timeout_seconds),
+            ("MAX_RUNNING", self.max_running as u64),
+        ];
+        for (name, value) in at_least_one {
+            faults.require(value >= 1, name, "must be at least 1");
+        }
+    }
+}
+
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Sessions")]
+pub struct SessionTimes {
+    /// Sessions that are open at a time.
+    #[arg(long, env = "SESSION_MAX", default_value_t = 256)]
+    pub session_max: usize,
+
+    /// A session without a running command ends after so long, in seconds, unless it asks for less.
+    #[arg(long, env = "SESSION_IDLE_SECONDS", default_value_t = 1800)]
+    pub session_idle_seconds: u64,
+
+    /// Longest life of a session, in seconds.
+    #[arg(long, env = "SESSION_LIFETIME_SECONDS", default_value_t = 86400)]
+    pub session_lifetime_seconds: u64,
+}

@@ -1,0 +1,42 @@
+//! A job's events as a stream of server-sent events, with heartbeats while nothing happens.
+
+use crate::problem::Answer;
+use contracts::event::name;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::{
+    Response,
+    body::{Bytes, Frame},
+    header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
+};
+use jobs::{JobEvent, JobEventKind};
+use std::{convert::Infallible, time::Duration};
+use tokio::sync::mpsc;
+
+pub(crate) fn stream(events: mpsc::Receiver<JobEvent>, heartbeat: Duration) -> Answer {
+    let frames = futures::stream::unfold(events, move |mut events| async move {
+        let text = match tokio::time::timeout(heartbeat, events.recv()).await {
+            Ok(Some(event)) => encode(&event),
+            Ok(None) => return None,
+            // A comment: keeps proxies from closing, and tells us when nobody reads.
+            Err(_) => ": heartbeat\n\n".to_owned(),
+        };
+        Some((Ok::<_, Infallible>(Frame::data(Bytes::from(text))), events))
+    });
+    let mut answer = Response::new(BodyExt::boxed_unsync(StreamBody::new(frames)));
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+fn encode(event: &JobEvent) -> String {
+    let (name, data) = match &event.kind {
+        JobEventKind::State(view) => (name::STATE, serde_json::to_string(view)),
+        JobEventKind::Stdout(chunk) => (name::STDOUT, serde_json::to_string(chunk)),
+        JobEventKind::Stderr(chunk) => (name::STDERR, serde_json::to_string(chunk)),
+        JobEventKind::End(view) => (name::END, serde_json::to_string(view)),
+    };
+    // JSON has no raw line breaks, so the data is one line. These types always serialise.
+    let data = data.unwrap_or_default();
+    format!("id: {}\nevent: {name}\ndata: {data}\n\n", event.position)
+}

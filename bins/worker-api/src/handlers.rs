@@ -1,0 +1,66 @@
+//! From a route to its answer. Each handler takes its request apart, asks the node once, and puts
+//! the answer; which one runs is decided here and nowhere else.
+
+mod health;
+mod jobs;
+mod sessions;
+mod telemetry;
+
+pub(crate) use health::Readiness;
+
+use crate::{
+    problem::{Answer, ApiError},
+    request::decode,
+    routes::Route,
+    server::Front,
+};
+use hyper::{Request, body::Incoming};
+
+pub(crate) async fn handle(
+    front: &Front,
+    route: Route,
+    open: &[String],
+    request: Request<Incoming>,
+) -> Result<Answer, ApiError> {
+    match route {
+        Route::Health => Ok(health::live()),
+        Route::Ready => health::ready(front).await,
+        Route::Metrics => health::metrics(front),
+        Route::RunJob => jobs::run(front, request).await,
+        Route::StopJob => jobs::stop(front, request).await,
+        Route::SubmitJob => jobs::submit(front, request).await,
+        Route::ListJobs => jobs::list(front, &request).await,
+        Route::GetJob => jobs::get(front, id(open)?).await,
+        Route::JobEvents => jobs::events(front, id(open)?, &request).await,
+        Route::JobStdin => jobs::stdin(front, id(open)?, request).await,
+        Route::CancelJob => jobs::cancel(front, id(open)?).await,
+        Route::JobArtifacts => jobs::artifacts(front, id(open)?).await,
+        Route::JobArtifact => jobs::artifact(front, id(open)?, &segment(open, 1)?).await,
+        Route::Upload => jobs::upload(front, request).await,
+        Route::CreateSession => sessions::create(front, request).await,
+        Route::ListSessions => sessions::list(front).await,
+        Route::GetSession => sessions::get(front, id(open)?).await,
+        Route::SessionExec => sessions::exec(front, id(open)?, request).await,
+        Route::EndSession => sessions::end(front, id(open)?).await,
+        Route::StopAll => jobs::stop_all(front).await,
+        Route::NodeInfo => telemetry::info(front),
+        Route::NodeStats => telemetry::stats(front).await,
+        Route::Containers => telemetry::containers(front, &request).await,
+        Route::Container => telemetry::container(front, &segment(open, 0)?).await,
+        Route::Logs => telemetry::logs(front, &request),
+    }
+}
+
+fn segment(open: &[String], index: usize) -> Result<String, ApiError> {
+    let text = open.get(index).and_then(|text| decode(text));
+    text.ok_or_else(|| ApiError::Malformed("the path is not percent-encoded text".to_owned()))
+}
+
+/// The first open segment as an id of whatever kind the handler wants.
+fn id<T>(open: &[String]) -> Result<T, ApiError>
+where
+    T: TryFrom<String, Error: std::fmt::Display>,
+{
+    let text = segment(open, 0)?;
+    T::try_from(text).map_err(|error| ApiError::Malformed(format!("the id in the path {error}")))
+}

@@ -1,0 +1,156 @@
+//! The API's index: every path, its method, and whether the token is asked for.
+
+use hyper::Method;
+
+/// One endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Route {
+    Health,
+    Ready,
+    Metrics,
+    RunJob,
+    StopJob,
+    SubmitJob,
+    ListJobs,
+    GetJob,
+    JobEvents,
+    JobStdin,
+    CancelJob,
+    JobArtifacts,
+    JobArtifact,
+    Upload,
+    CreateSession,
+    ListSessions,
+    GetSession,
+    SessionExec,
+    EndSession,
+    StopAll,
+    NodeInfo,
+    NodeStats,
+    Containers,
+    Container,
+    Logs,
+}
+
+const GET: Method = Method::GET;
+const POST: Method = Method::POST;
+
+/// `{…}` stands for one segment, a final `{…*}` for the rest of the path.
+#[rustfmt::skip]
+pub(crate) const ROUTES: [(Method, &str, Route); 25] = [
+    (GET,  "/healthz",                                        Route::Health),
+    (GET,  "/readyz",                                         Route::Ready),
+    (GET,  "/metrics",                                        Route::Metrics),
+
+    (POST, "/v1/worker/jobs:run",                             Route::RunJob),
+    (POST, "/v1/worker/jobs:stop",                            Route::StopJob),
+    (POST, "/v1/worker/jobs",                                 Route::SubmitJob),
+    (GET,  "/v1/worker/jobs",                                 Route::ListJobs),
+    (GET,  "/v1/worker/jobs/{job}",                           Route::GetJob),
+    (GET,  "/v1/worker/jobs/{job}/events",                    Route::JobEvents),
+    (POST, "/v1/worker/jobs/{job}/stdin",                     Route::JobStdin),
+    (POST, "/v1/worker/jobs/{job}/cancel",                    Route::CancelJob),
+    (GET,  "/v1/worker/jobs/{job}/artifacts",                 Route::JobArtifacts),
+    (GET,  "/v1/worker/jobs/{job}/artifacts/{path*}",         Route::JobArtifact),
+    (POST, "/v1/worker/uploads",                              Route::Upload),
+
+    (POST, "/v1/worker/sessions",                             Route::CreateSession),
+    (GET,  "/v1/worker/sessions",                             Route::ListSessions),
+    (GET,  "/v1/worker/sessions/{session}",                   Route::GetSession),
+    (POST, "/v1/worker/sessions/{session}/exec",              Route::SessionExec),
+    (POST, "/v1/worker/sessions/{session}/end",               Route::EndSession),
+
+    (POST, "/v1/worker/admin/stop-all-orchestrator-directed", Route::StopAll),
+
+    (GET,  "/v1/worker/telemetry/node:info",                  Route::NodeInfo),
+    (GET,  "/v1/worker/telemetry/node:stats",                 Route::NodeStats),
+    (GET,  "/v1/worker/telemetry/containers",                 Route::Containers),
+    (GET,  "/v1/worker/telemetry/containers/{container}",     Route::Container),
+    (GET,  "/v1/worker/telemetry/logs",                       Route::Logs),
+];
+
+impl Route {
+    pub(crate) fn is_open(self) -> bool {
+        matches!(self, Self::Health | Self::Ready)
+    }
+}
+
+/// What a path leads to.
+pub(crate) enum Found {
+    /// The route, its pattern for the log, and the segments that the pattern left open, as sent.
+    Route(Route, &'static str, Vec<String>),
+    /// The path exists with other methods.
+    OtherMethods(String),
+    Nothing,
+}
+
+pub(crate) fn find(method: &Method, path: &str) -> Found {
+    let mut others = Vec::new();
+    for (wanted, pattern, route) in &ROUTES {
+        let Some(open) = matches(pattern, path) else {
+            continue;
+        };
+        if wanted == method {
+            return Found::Route(*route, pattern, open);
+        }
+        others.push(wanted.as_str());
+    }
+    if others.is_empty() { Found::Nothing } else { Found::OtherMethods(others.join(", ")) }
+}
+
+fn matches(pattern: &str, path: &str) -> Option<Vec<String>> {
+    let mut open = Vec::new();
+    let mut rest = path.split('/');
+    for part in pattern.split('/') {
+        if part.ends_with("*}") {
+            let tail: Vec<&str> = rest.collect();
+            return (!tail.is_empty() && !tail[0].is_empty()).then(|| {
+                open.push(tail.join("/"));
+                open
+            });
+        }
+        let segment = rest.next()?;
+        if part.starts_with('{') {
+            if segment.is_empty() {
+                return None;
+            }
+            open.push(segment.to_owned());
+        } else if part != segment {
+            return None;
+        }
+    }
+    rest.next().is_none().then_some(open)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(method: Method, path: &str) -> Option<(Route, Vec<String>)> {
+        match find(&method, path) {
+            Found::Route(route, _, open) => Some((route, open)),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn paths_lead_where_the_index_says() {
+        assert_eq!(route(POST, "/v1/worker/jobs:run"), Some((Route::RunJob, vec![])));
+        assert_eq!(route(GET, "/v1/worker/jobs/a"), Some((Route::GetJob, vec!["a".into()])));
+        assert_eq!(
+            route(GET, "/v1/worker/jobs/a/artifacts/x/y.png"),
+            Some((Route::JobArtifact, vec!["a".into(), "x/y.png".into()]))
+        );
+        for nowhere in ["/", "/v1", "/v1/worker/jobs/", "/v1/worker/jobs//events", "/healthz/"] {
+            assert_eq!(route(GET, nowhere), None, "{nowhere}");
+        }
+    }
+
+    #[test]
+    fn a_known_path_with_another_method_says_which_it_has() {
+        let Found::OtherMethods(methods) = find(&Method::DELETE, "/v1/worker/jobs") else {
+            panic!("the path is known")
+        };
+        assert_eq!(methods, "POST, GET");
+    }
+}

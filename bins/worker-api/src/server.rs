@@ -1,0 +1,176 @@
+//! Connections in, answers out, and the drain at the end.
+
+use crate::{
+    auth::Token,
+    config::Checked,
+    handlers,
+    logs::Log,
+    metrics::HttpMetrics,
+    problem::{Answer, ApiError},
+    routes::{Found, find},
+    shutdown::Shutdown,
+};
+use hyper::{
+    Request,
+    body::Incoming,
+    header::{HeaderName, HeaderValue},
+    service::service_fn,
+};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
+use jobs::Node;
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+
+/// Slow headers are an attack or a broken client.
+const HEADER_WAIT: Duration = Duration::from_secs(30);
+const MAX_HEADER_BYTES: usize = 64 << 10;
+/// Longest request id that a caller may choose.
+const MAX_REQUEST_ID: usize = 128;
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Everything that a handler may need.
+pub(crate) struct Front {
+    pub(crate) config: Checked,
+    pub(crate) node: Node,
+    pub(crate) log: Log,
+    pub(crate) metrics: HttpMetrics,
+    pub(crate) readiness: handlers::Readiness,
+    token: Token,
+}
+
+impl Front {
+    pub(crate) fn new(config: Checked, node: Node, log: Log) -> Self {
+        let token = Token::new(&config.token);
+        let metrics = HttpMetrics::new(&node);
+        Self { config, node, log, metrics, readiness: handlers::Readiness::default(), token }
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Answer, Infallible> {
+        let began = Instant::now();
+        let id = request_id(&request);
+        let method = request.method().clone();
+        let (route, answered) = match find(&method, request.uri().path()) {
+            Found::Route(route, pattern, open) => {
+                let admitted = route.is_open() || self.token.admits(request.headers());
+                let answered = match admitted {
+                    true => handlers::handle(&self, route, &open, request).await,
+                    false => Err(ApiError::Unauthenticated),
+                };
+                (pattern, answered)
+            }
+            // What exists is told to those who may ask only.
+            _ if !self.token.admits(request.headers()) => ("", Err(ApiError::Unauthenticated)),
+            Found::OtherMethods(methods) => ("", Err(ApiError::Method(methods))),
+            Found::Nothing => ("", Err(ApiError::NoSuchPath)),
+        };
+        let mut answer = answered.unwrap_or_else(ApiError::answer);
+        let status = answer.status().as_u16();
+        let elapsed = began.elapsed();
+        self.metrics.answered(route, status, elapsed);
+        tracing::debug!(request_id = %id, %method, route, status, ms = elapsed.as_millis() as u64, "answered");
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            answer.headers_mut().insert(REQUEST_ID.clone(), id);
+        }
+        Ok(answer)
+    }
+}
+
+/// The caller's name for the request if it is a sane one, else ours.
+fn request_id(request: &Request<Incoming>) -> String {
+    let given = request.headers().get(&REQUEST_ID).and_then(|value| value.to_str().ok());
+    let sane = |id: &&str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+        !id.is_empty() && id.len() <= MAX_REQUEST_ID && id.bytes().all(allowed)
+    };
+    given.filter(sane).map_or_else(draw, str::to_owned)
+}
+
+fn draw() -> String {
+    let mut bytes = [0; 8];
+    // Without randomness the id is only less telling.
+    let _zeros = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(crate) async fn serve(front: Arc<Front>, listener: TcpListener, shutdown: Shutdown) {
+    let places = Arc::new(Semaphore::new(front.config.listen.max_connections));
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    let mut signals = JoinSet::new();
+    signals.spawn(shutdown.watch());
+    loop {
+        let place = tokio::select! {
+            () = shutdown.drain.cancelled() => break,
+            place = Arc::clone(&places).acquire_owned() => place,
+        };
+        let accepted = tokio::select! {
+            () = shutdown.drain.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        while connections.try_join_next().is_some() {}
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors, most likely: others must end before it makes sense to go on.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        // Small answers must not wait for a larger one to share a packet with.
+        let _best_effort = stream.set_nodelay(true);
+        let service = {
+            let front = Arc::clone(&front);
+            service_fn(move |request| Arc::clone(&front).answer(request))
+        };
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_WAIT)
+            .max_buf_size(MAX_HEADER_BYTES)
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = graceful.watch(connection);
+        connections.spawn(async move {
+            let _place = place;
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection broke");
+            }
+        });
+    }
+    drop(listener);
+    drain(&front, graceful, connections, &shutdown).await;
+}
+
+/// Lets jobs end within their grace while their callers wait, then lets go of both.
+async fn drain(
+    front: &Front,
+    graceful: GracefulShutdown,
+    mut connections: JoinSet<()>,
+    shutdown: &Shutdown,
+) {
+    tracing::info!("draining");
+    let grace = Duration::from_secs(front.config.listen.drain_seconds);
+    let orderly = async {
+        // Callers of jobs that were let go of get their answer from this, so it comes first.
+        front.node.drain(grace).await;
+        let farewell = tokio::time::timeout(Duration::from_secs(2), graceful.shutdown());
+        if farewell.await.is_err() {
+            tracing::info!("connections are cut");
+        }
+    };
+    tokio::select! {
+        () = orderly => {}
+        () = shutdown.abort.cancelled() => {
+            tracing::warn!("stopped waiting: running jobs are left to the next start");
+            front.node.drain(Duration::ZERO).await;
+        }
+    }
+    connections.shutdown().await;
+}
