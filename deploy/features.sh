@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# The Gherkin features on real Podman, with a service of their own. Called by `just test`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+trap 'deploy/podman-service.sh stop' EXIT
+deploy/podman-service.sh start
+export PINFOLD_BIN_DIR=$PWD/target/pinfold/bin
+cargo test --package features --test features --quiet -- "$@"

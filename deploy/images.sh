@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# Builds localhost/pinfold/base and localhost/pinfold/python, or those that are named:
+#   deploy/images.sh [--fresh] [base|python]…
+# The bases come from the distribution's packages, because a registry may be out of reach. What
+# went into an image is hashed into a label, and the same input is not built twice; --fresh builds
+# all the same, which is how security updates of Debian get in. BASE=… takes a base from a registry.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+CONTAINERS_CONF=$(deploy/containers-conf.sh)
+export CONTAINERS_CONF
+export PATH=$PATH:/usr/sbin:/sbin
+readonly suite=bookworm
+readonly packages=python3,ca-certificates
+readonly label=io.pinfold.image.inputs
+
+say() { echo "images: $*"; }
+fail() {
+  echo "images: $*" >&2
+  exit 1
+}
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# A root of two static programs: busybox with all its names, and bash for `bash -lc`.
+base_root() {
+  local root=$work/base name
+  mkdir -p "$root"/{bin,etc}
+  install -m 0755 /bin/busybox "$root/bin/busybox"
+  install -m 0755 /bin/bash-static "$root/bin/bash"
+  for name in $(/bin/busybox --list); do
+    [[ $name == busybox || $name == bash ]] || ln -s busybox "$root/bin/$name"
+  done
+  ln -s bin "$root/sbin"
+  mkdir -p "$root/usr"
+  ln -s ../bin "$root/usr/bin"
+  ln -s ../bin "$root/usr/sbin"
+  echo 'root:x:0:0::/:/bin/sh' >"$root/etc/passwd"
+  echo 'root:x:0:' >"$root/etc/group"
+  tar --create --file "$work/base.tar" --directory "$root" --numeric-owner --owner=0 --group=0 \
+    --sort=name --mtime=@0 .
+}
+
+# A Debian of its essential packages and Python. Documentation and caches are of no use to a job.
+python_root() {
+  local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+  [[ -f $keyring ]] || fail "$keyring is missing: install debian-archive-keyring"
+  mmdebstrap --quiet --variant=essential --include="$packages" --keyring="$keyring" \
+    --aptopt='Apt::Install-Recommends "false"' \
+    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+    --dpkgopt='path-exclude=/usr/share/locale/*' \
+    "$suite" "$work/python.tar"
+}
+
+inputs() {
+  {
+    cat "deploy/images/$1/Containerfile" deploy/images.sh
+    echo "${BASE:-}"
+    if [[ $1 == base ]]; then cat /bin/busybox /bin/bash-static; fi
+  } | sha256sum | cut -d' ' -f1
+}
+
+build() {
+  local name=$1 image=localhost/pinfold/$1:latest root=localhost/pinfold/$1-root:latest
+  local hash found base=${BASE:-}
+  [[ -f deploy/images/$name/Containerfile ]] || fail "there is no deploy/images/$name"
+  hash=$(inputs "$name")
+  found=$(podman image inspect --format "{{index .Labels \"$label\"}}" "$image" 2>/dev/null || true)
+  if [[ $found == "$hash" && -z $fresh ]]; then
+    say "$image is up to date"
+    return
+  fi
+
+  if [[ -z $base ]]; then
+    say "$image: making a root from the distribution's packages"
+    "${name}_root"
+    podman import --quiet "$work/$name.tar" "$root" >/dev/null
+    base=$root
+  fi
+  say "$image: building on $base"
+  # Nothing in the build needs a network, so it gets none.
+  podman build --quiet --network=none --build-arg "BASE=$base" --label "$label=$hash" \
+    --tag "$image" --file "deploy/images/$name/Containerfile" "deploy/images/$name" >/dev/null
+  say "$image: $(podman image inspect --format '{{.Size}}' "$image") bytes"
+}
+
+fresh=
+names=()
+for argument in "$@"; do
+  case $argument in
+    --fresh) fresh=yes ;;
+    base | python) names+=("$argument") ;;
+    *) fail "usage: deploy/images.sh [--fresh] [base|python]…" ;;
+  esac
+done
+((${#names[@]})) || names=(base python)
+if [[ -n ${BASE:-} && ${#names[@]} -ne 1 ]]; then
+  fail "BASE is the base of one image: name it"
+fi
+for name in "${names[@]}"; do build "$name"; done

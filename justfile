@@ -1,0 +1,57 @@
+# What people and CI do with this checkout. `just` lists it.
+
+run := justfile_directory() / "target/pinfold"
+musl := arch() + "-unknown-linux-musl"
+
+export CONTAINER_HOST := "unix://" + run / "podman.sock"
+export CONTAINERS_CONF := run / "containers.conf"
+
+_default:
+    @just --list
+
+# Install what is missing on this machine.
+setup:
+    deploy/setup.sh
+
+# Release builds of every program, into target/pinfold/bin.
+build:
+    cargo build --release --quiet --workspace --bins
+    cargo build --release --quiet --package sandbox-agent --target {{musl}}
+    mkdir -p {{run}}/bin
+    cd target/release && install -m 755 worker-api pinfold bench {{run}}/bin
+    install -m 755 target/{{musl}}/release/sandbox-agent {{run}}/bin
+
+# Run a node in the foreground, on 127.0.0.1:9190 with the token `dev`.
+node: build
+    deploy/podman-service.sh start
+    WORKER_API_BEARER_TOKEN=dev WORKER_API_STATE_DIR={{run}}/state WORKSPACE_ROOT={{run}}/workspaces \
+        {{run}}/bin/worker-api
+
+# Start a node, run a first job on it, show what it printed, and stop.
+first-job: build
+    deploy/first-job.sh
+
+# Everything that must hold: format, lints, unit and integration tests, then the features on Podman.
+test: build
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --quiet -- -D warnings
+    cargo test --workspace --exclude features --lib --bins --tests --quiet
+    deploy/features.sh
+
+# The features alone; arguments go to the runner, as in `just features --name hello`.
+features *args: build
+    deploy/features.sh {{args}}
+
+# Measure against plain Podman: jobs.
+bench name *args: build
+    deploy/podman-service.sh start
+    {{run}}/bin/bench {{name}} {{args}}
+
+# Check licences, sources and advisories of the dependencies (needs cargo-deny).
+deny:
+    cargo deny check
+
+# Stop what runs and remove what was built for it.
+clean:
+    deploy/podman-service.sh stop
+    rm -rf {{run}}
