@@ -1,3 +1,41 @@
-//! Placeholder until the program lands.
+//! The command that a person types.
 
-fn main() {}
+mod cli;
+mod client;
+mod commands;
+mod doctor;
+mod sse;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use std::process::ExitCode;
+
+/// What we exit with when we, and not a job, are at fault: as other runners of containers do.
+const OUR_FAULT: u8 = 125;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
+        let code = runtime.block_on(dispatch(cli))?;
+        // A read of standard input may still be waiting on its thread; nobody wants it any more.
+        runtime.shutdown_background();
+        Ok(code)
+    });
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(OUR_FAULT)
+    })
+}
+
+async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    let node = cli.node;
+    match cli.command {
+        Command::Run(run) => commands::run::run(&node.client()?, *run).await,
+        Command::Jobs(query) => commands::jobs::list(&node.client()?, query).await,
+        Command::Job { job_id } => commands::jobs::show(&node.client()?, &job_id).await,
+        Command::Cancel { job_id } => commands::jobs::cancel(&node.client()?, &job_id).await,
+        Command::Logs { job_id } => commands::run::follow(&node.client()?, &job_id).await,
+        Command::Doctor(options) => doctor::run(options).await,
+    }
+}

@@ -25,7 +25,7 @@ use enclosure::{Container, PodmanEnclosure};
 use folder::Folders;
 use images::Images;
 pub use images::{ImagePolicy, Pull};
-use spec::Host;
+use spec::{Files, Host};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -70,9 +70,8 @@ impl PodmanEngine {
         let api = Arc::new(Api::new(&config.socket));
         let info = api.info().await?;
         let agent = config.agent.canonicalize().map_err(|e| EngineError::step("agent", e))?;
-        let seccomp_profile = write_seccomp_profile(&config.state_dir)
-            .map_err(|e| EngineError::step("seccomp", e))?;
-        let host = Host::look(&info, agent, seccomp_profile);
+        let files = write_files(&config.state_dir).map_err(|e| EngineError::step("state", e))?;
+        let host = Host::look(&info, agent, files);
         let folders =
             Folders::open(&config.workspace_root).map_err(|e| EngineError::step("folder", e))?;
         let images = Images::new(Arc::clone(&api), config.images)?;
@@ -185,9 +184,10 @@ impl Engine for PodmanEngine {
     }
 }
 
-/// The runtime reads the profile from a file, on the host that Podman runs on.
-fn write_seccomp_profile(state_dir: &Path) -> io::Result<PathBuf> {
-    let path = state_dir.join("seccomp.json");
-    fs::write(&path, serde_json::to_vec(&seccomp::profile())?)?;
-    path.canonicalize()
+fn write_files(state_dir: &Path) -> io::Result<Files> {
+    let state_dir = state_dir.canonicalize()?;
+    let (seccomp_profile, hosts) = (state_dir.join("seccomp.json"), state_dir.join("hosts"));
+    fs::write(&seccomp_profile, serde_json::to_vec(&seccomp::profile())?)?;
+    fs::write(&hosts, "127.0.0.1 localhost\n::1 localhost\n")?;
+    Ok(Files { seccomp_profile, hosts })
 }

@@ -45,10 +45,18 @@ const MASKED: [&str; 9] = [
     "/proc/pressure",
 ];
 
+/// What the runtime reads from files of ours, on the host that Podman runs on.
+pub(super) struct Files {
+    pub(super) seccomp_profile: PathBuf,
+    pub(super) hosts: PathBuf,
+}
+
 /// What the host is and can hold, looked at once.
 pub(super) struct Host {
     pub(super) agent: PathBuf,
     pub(super) seccomp_profile: PathBuf,
+    /// `localhost` and nothing else: not the image's names, and not the host's, which is Podman's way.
+    pub(super) hosts: PathBuf,
     /// Whether each sandbox gets its own range of user ids.
     pub(super) userns_auto: bool,
     controllers: Vec<String>,
@@ -57,12 +65,13 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub(super) fn look(info: &Info, agent: PathBuf, seccomp_profile: PathBuf) -> Self {
+    pub(super) fn look(info: &Info, agent: PathBuf, files: Files) -> Self {
         let subordinate = fs::read_to_string("/etc/subuid").unwrap_or_default();
         let for_containers = subordinate.lines().any(|line| line.starts_with("containers:"));
         Self {
             agent,
-            seccomp_profile,
+            seccomp_profile: files.seccomp_profile,
+            hosts: files.hosts,
             // Rootless Podman is in a user namespace as it is.
             userns_auto: !info.rootless && for_containers,
             controllers: info.cgroup_controllers.clone(),
@@ -158,8 +167,8 @@ pub(super) fn container(
     }
 }
 
-/// Sized file systems in memory for what may be written, and two read-only pieces of the host: the
-/// agent's binary, and the folder with its socket.
+/// Sized file systems in memory for what may be written, and three read-only pieces of the host: the
+/// agent's binary, the folder with its socket, and the names that resolve without a network.
 fn mounts(limits: &Limits, host: &Host, link_folder: &Path) -> Vec<Mount> {
     let job_bytes = JOB_BYTES.min(limits.memory_bytes / 4);
     let shm_bytes = SHM_BYTES.min(limits.memory_bytes / 8);
@@ -169,6 +178,7 @@ fn mounts(limits: &Limits, host: &Host, link_folder: &Path) -> Vec<Mount> {
         tmpfs(path::JOB, job_bytes),
         tmpfs("/dev/shm", shm_bytes),
         bind(&host.agent, path::AGENT, &["ro", "nosuid", "nodev"]),
+        bind(&host.hosts, "/etc/hosts", &["ro", "nosuid", "nodev", "noexec"]),
         bind(link_folder, path::LINK_DIR, &["ro", "nosuid", "nodev", "noexec"]),
     ]
 }

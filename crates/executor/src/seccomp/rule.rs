@@ -61,10 +61,7 @@ pub(super) struct Arg {
 impl Profile {
     /// Refuses with `errno` what no rule answers.
     pub(super) fn refusing(errno: u16, syscalls: Vec<Rule>) -> Self {
-        let only = |architecture| Architecture {
-            architecture,
-            sub_architectures: [],
-        };
+        let only = |architecture| Architecture { architecture, sub_architectures: [] };
         Self {
             default_action: "SCMP_ACT_ERRNO",
             default_errno_ret: errno,
@@ -76,12 +73,7 @@ impl Profile {
 
 impl Rule {
     pub(super) fn new(action: Action, names: &'static [&'static str], why: &'static str) -> Self {
-        Self {
-            names,
-            action,
-            args: Vec::new(),
-            why,
-        }
+        Self { names, action, args: Vec::new(), why }
     }
 
     pub(super) fn allow(names: &'static [&'static str], why: &'static str) -> Self {
@@ -100,12 +92,7 @@ impl Arg {
     }
 
     pub(super) const fn masked(index: u8, mask: u64, value: u64) -> Self {
-        Self {
-            index,
-            mask,
-            value,
-            op: "SCMP_CMP_MASKED_EQ",
-        }
+        Self { index, mask, value, op: "SCMP_CMP_MASKED_EQ" }
     }
 }
 

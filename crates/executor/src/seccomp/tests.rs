@@ -31,8 +31,7 @@ fn answer(name: &str, args: &[u64]) -> Option<Action> {
     let holds = |rule: &&Rule| {
         rule.names.contains(&name)
             && rule.args.iter().all(|arg| {
-                args.get(usize::from(arg.index))
-                    .is_some_and(|given| given & arg.mask == arg.value)
+                args.get(usize::from(arg.index)).is_some_and(|given| given & arg.mask == arg.value)
             })
     };
     PROFILE.syscalls.iter().find(holds).map(|rule| rule.action)
@@ -86,12 +85,7 @@ fn no_rule_names_a_forbidden_call() {
 fn a_call_has_one_unconditional_rule_or_conditional_ones_of_one_action() {
     let profile = profile();
     let mut whole = HashSet::new();
-    for name in profile
-        .syscalls
-        .iter()
-        .filter(|r| r.args.is_empty())
-        .flat_map(|r| r.names)
-    {
+    for name in profile.syscalls.iter().filter(|r| r.args.is_empty()).flat_map(|r| r.names) {
         assert!(whole.insert(name), "{name} is named twice");
     }
     for rule in profile.syscalls.iter().filter(|rule| !rule.args.is_empty()) {
@@ -113,11 +107,7 @@ fn no_rule_looks_at_one_argument_twice() {
 #[test]
 fn every_rule_says_why() {
     for rule in profile().syscalls {
-        assert!(
-            !rule.why.is_empty() && !rule.names.is_empty(),
-            "{:?}",
-            rule.names
-        );
+        assert!(!rule.why.is_empty() && !rule.names.is_empty(), "{:?}", rule.names);
     }
 }
 
@@ -126,15 +116,8 @@ fn only_local_internet_and_route_sockets_can_be_made() {
     for family in 0..64 {
         let listed = [1, 2, 10, 16].contains(&family);
         for truncated in [0, 1 << 32] {
-            assert_eq!(
-                allowed("socket", &[family | truncated, 2, 0]),
-                listed,
-                "{family}"
-            );
-            assert_eq!(
-                allowed("socketpair", &[family | truncated, 2, 0]),
-                family == 1
-            );
+            assert_eq!(allowed("socket", &[family | truncated, 2, 0]), listed, "{family}");
+            assert_eq!(allowed("socketpair", &[family | truncated, 2, 0]), family == 1);
         }
     }
     for protocol in 1..32 {
@@ -149,13 +132,7 @@ fn internet_sockets_are_tcp_udp_and_ping() {
     assert!(allowed("socket", &[10, 2 | flags, 17]));
     assert!(allowed("socket", &[10, 2, 58]));
     let (sctp, mptcp, udplite) = (132, 262, 136);
-    for refused in [
-        [2, 1, sctp],
-        [2, 5, 0],
-        [10, 1, mptcp],
-        [2, 2, udplite],
-        [2, 3, 255],
-    ] {
+    for refused in [[2, 1, sctp], [2, 5, 0], [10, 1, mptcp], [2, 2, udplite], [2, 3, 255]] {
         assert!(!allowed("socket", &refused), "{refused:?}");
     }
 }
@@ -163,17 +140,11 @@ fn internet_sockets_are_tcp_udp_and_ping() {
 #[test]
 fn every_ioctl_but_typing_into_a_terminal_is_allowed() {
     for request in
-        (0..=0xfff)
-            .map(|low| 0x5000 | low)
-            .chain([0, 0x8000_5412, 0x1_5412, 0xffff_ffff])
+        (0..=0xfff).map(|low| 0x5000 | low).chain([0, 0x8000_5412, 0x1_5412, 0xffff_ffff])
     {
         let typing = [0x5412, 0x541c].contains(&request);
         for upper_half in [0, 1 << 32, 0xffff_ffff << 32] {
-            assert_eq!(
-                allowed("ioctl", &[0, request | upper_half]),
-                !typing,
-                "{request:#x}"
-            );
+            assert_eq!(allowed("ioctl", &[0, request | upper_half]), !typing, "{request:#x}");
         }
     }
 }
@@ -190,12 +161,7 @@ fn a_clone_stays_in_its_namespaces() {
 
 #[test]
 fn no_device_can_be_made() {
-    for (kind, fine) in [
-        (0x1000, true),
-        (0x8000, true),
-        (0x2000, false),
-        (0x6000, false),
-    ] {
+    for (kind, fine) in [(0x1000, true), (0x8000, true), (0x2000, false), (0x6000, false)] {
         assert_eq!(allowed("mknod", &[0, kind | 0o644, 0]), fine);
         assert_eq!(allowed("mknodat", &[0, 0, kind | 0o644, 0]), fine);
     }

@@ -8,10 +8,7 @@ struct Group {
 }
 
 pub(super) fn rules() -> Vec<Rule> {
-    GROUPS
-        .iter()
-        .map(|group| Rule::allow(group.names, group.why))
-        .collect()
+    GROUPS.iter().map(|group| Rule::allow(group.names, group.why)).collect()
 }
 
 #[rustfmt::skip]

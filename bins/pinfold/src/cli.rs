@@ -1,0 +1,161 @@
+//! The words of the command line.
+
+use crate::{client::Client, doctor::DoctorOptions};
+use anyhow::Context;
+use contracts::ImageRef;
+use std::path::PathBuf;
+
+/// Run untrusted code in sealed sandboxes on a Pinfold node.
+#[derive(Debug, clap::Parser)]
+#[command(name = "pinfold", version, about, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) node: Node,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes of `run` and `logs`: the program's own; 128+n when signal n \
+ended it; 124 at its deadline; 130 when it was canceled; 125 when pinfold or the node failed.";
+
+/// Which node, and how to be let in.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Node {
+    /// The node's address.
+    #[arg(long, env = "PINFOLD_URL", default_value = "http://127.0.0.1:9190", global = true)]
+    url: String,
+    /// The node's token.
+    #[arg(long, env = "PINFOLD_TOKEN", hide_env_values = true, global = true)]
+    token: Option<String>,
+}
+
+impl Node {
+    pub(crate) fn client(&self) -> anyhow::Result<Client> {
+        let token = self.token.clone().context("no token: set PINFOLD_TOKEN or give --token")?;
+        Client::new(&self.url, token)
+    }
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Run a command in a sandbox, and show what it prints as it comes.
+    ///
+    /// Example: pinfold run localhost/pinfold/base:latest -- sh -c 'echo hello'
+    Run(Box<Run>),
+    /// List jobs, newest first.
+    Jobs(JobsQuery),
+    /// Show one job with its result.
+    Job { job_id: String },
+    /// Stop a job: TERM, a grace period, then KILL.
+    Cancel { job_id: String },
+    /// Show what a job prints, from its start until its end.
+    Logs { job_id: String },
+    /// Check this host for running sandboxes: its versions, its settings, and the floor from inside
+    /// a real sandbox.
+    Doctor(DoctorOptions),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// The image to run in.
+    pub(crate) image: ImageRef,
+    /// The command and its arguments.
+    #[arg(last = true, required = true)]
+    pub(crate) command: Vec<String>,
+    /// A variable for the program, as NAME=VALUE. Repeatable.
+    #[arg(short, long = "env", value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) env: Vec<(String, String)>,
+    /// Time limit, in seconds.
+    #[arg(short, long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
+    /// Memory, with everything that the program writes: 64m, 1g, or bytes.
+    #[arg(short, long, value_name = "SIZE", value_parser = size)]
+    pub(crate) memory: Option<u64>,
+    /// Cores, as in 0.5.
+    #[arg(long)]
+    pub(crate) cpus: Option<f64>,
+    /// Processes and threads.
+    #[arg(long)]
+    pub(crate) pids: Option<u64>,
+    /// Size of /workspace.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) workspace_size: Option<u64>,
+    /// Size of /tmp.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) tmp_size: Option<u64>,
+    /// A file to put into /workspace, as PATH or PATH:NAME-INSIDE. Repeatable.
+    #[arg(short, long = "file", value_name = "PATH[:NAME]")]
+    pub(crate) files: Vec<String>,
+    /// A glob in /workspace; what matches at the end is kept as an artifact. Repeatable.
+    #[arg(short, long = "artifact", value_name = "GLOB")]
+    pub(crate) artifacts: Vec<String>,
+    /// Where to put the artifacts. Without it they stay on the node until they are fetched.
+    #[arg(short, long, value_name = "FOLDER")]
+    pub(crate) out: Option<PathBuf>,
+    /// Pass our standard input to the program.
+    #[arg(short = 'i', long)]
+    pub(crate) stdin: bool,
+    /// The job's id; drawn if it is not given. The same id with the same job joins it.
+    #[arg(long)]
+    pub(crate) job_id: Option<String>,
+    /// The task that the job belongs to.
+    #[arg(long, default_value = "pinfold-cli")]
+    pub(crate) task_id: String,
+    /// Print the job's result as one JSON document, and nothing else on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print the job's id and don't wait for it.
+    #[arg(long, conflicts_with_all = ["json", "stdin", "out"])]
+    pub(crate) detach: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct JobsQuery {
+    /// Only jobs in this state: queued, running or ended.
+    #[arg(long)]
+    pub(crate) status: Option<String>,
+    /// Only jobs of this task.
+    #[arg(long)]
+    pub(crate) task_id: Option<String>,
+    /// How many.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) limit: usize,
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        _ => return Err("must be bytes, or end in k, m or g".to_owned()),
+    };
+    let number: u64 = digits.parse().map_err(|_| "must be a number".to_owned())?;
+    number.checked_mul(unit).ok_or_else(|| "is too large".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(size("64m"), Ok(64 << 20));
+        assert_eq!(size("10"), Ok(10));
+        assert!(size("m").is_err());
+        assert!(size("1x").is_err());
+        assert!(size("99999999999g").is_err());
+    }
+}

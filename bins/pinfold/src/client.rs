@@ -1,0 +1,146 @@
+//! The node's API as a client sees it: one connection per request, problems as errors.
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use contracts::problem::Problem;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    Method, Request, Response, StatusCode, Uri,
+    body::Incoming,
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
+};
+use hyper_util::rt::TokioIo;
+use serde::{Serialize, de::DeserializeOwned};
+use std::fmt;
+use tokio::{net::TcpStream, task::JoinSet};
+
+/// Largest answer that is read whole: a result with both streams at their largest, and artifacts.
+const MAX_ANSWER_BYTES: usize = 256 << 20;
+
+pub(crate) struct Client {
+    authority: String,
+    token: String,
+}
+
+/// What the node refused, or failed at.
+#[derive(Debug)]
+pub(crate) struct Refused(pub(crate) Problem);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Problem { title, status, detail, .. } = &self.0;
+        match detail {
+            Some(detail) => write!(f, "{title} ({status}): {detail}"),
+            None => write!(f, "{title} ({status})"),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// An answer under way, with the task that moves its bytes.
+pub(crate) struct Streaming {
+    pub(crate) response: Response<Incoming>,
+    _driver: JoinSet<()>,
+}
+
+impl Client {
+    pub(crate) fn new(url: &str, token: String) -> anyhow::Result<Self> {
+        let uri: Uri = url.parse().with_context(|| format!("{url} is not an address"))?;
+        if uri.scheme_str() != Some("http") {
+            bail!(
+                "{url}: only http:// is spoken here; put a tunnel before a node that is elsewhere"
+            );
+        }
+        let authority = uri.authority().context("the address has no host")?;
+        let port = authority.port_u16().unwrap_or(80);
+        Ok(Self { authority: format!("{}:{port}", authority.host()), token })
+    }
+
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        parse(&self.bytes(Method::GET, path, Bytes::new()).await?)
+    }
+
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> anyhow::Result<T> {
+        let body = serde_json::to_vec(body).context("the request can't be written")?;
+        parse(&self.bytes(Method::POST, path, body.into()).await?)
+    }
+
+    /// The whole body of a successful answer.
+    pub(crate) async fn bytes(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> anyhow::Result<Bytes> {
+        let answer = self.send(method, path, body, &[]).await?;
+        let status = answer.response.status();
+        let body = Limited::new(answer.response.into_body(), MAX_ANSWER_BYTES).collect().await;
+        let body = body.map_err(|e| anyhow::anyhow!(e)).context("the answer broke off")?.to_bytes();
+        if status.is_success() {
+            return Ok(body);
+        }
+        Err(refusal(status, &body))
+    }
+
+    /// An answer whose body is read as it comes.
+    pub(crate) async fn stream(
+        &self,
+        path: &str,
+        headers: &[(&'static str, String)],
+    ) -> anyhow::Result<Streaming> {
+        let answer = self.send(Method::GET, path, Bytes::new(), headers).await?;
+        let status = answer.response.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let body = Limited::new(answer.response.into_body(), 1 << 20).collect().await;
+        let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+        Err(refusal(status, &body))
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        headers: &[(&'static str, String)],
+    ) -> anyhow::Result<Streaming> {
+        let stream = TcpStream::connect(&self.authority)
+            .await
+            .with_context(|| format!("no node answers at {}", self.authority))?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let mut driver = JoinSet::new();
+        driver.spawn(async move {
+            // A broken connection shows itself in the answer.
+            let _broken = connection.await;
+        });
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, &self.authority)
+            .header(CONTENT_TYPE, "application/json")
+            .header(AUTHORIZATION, format!("Bearer {}", self.token));
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let response = sender.send_request(request.body(Full::new(body))?).await?;
+        Ok(Streaming { response, _driver: driver })
+    }
+}
+
+fn refusal(status: StatusCode, body: &[u8]) -> anyhow::Error {
+    match serde_json::from_slice::<Problem>(body) {
+        Ok(problem) => Refused(problem).into(),
+        Err(_) => anyhow::anyhow!("the node answered {status}"),
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> anyhow::Result<T> {
+    serde_json::from_slice(body).context("the node's answer is not what was expected")
+}

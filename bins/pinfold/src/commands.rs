@@ -1,0 +1,4 @@
+//! What the commands do, one file each.
+
+pub(crate) mod jobs;
+pub(crate) mod run;
