@@ -33,7 +33,7 @@ const PROCESSES: u64 = 16384;
 const SHM_BYTES: u64 = 64 << 20;
 
 /// Beyond what Podman masks by itself: what tells of the host or of its other tenants.
-const MASKED: [&str; 9] = [
+const MASKED: [&str; 13] = [
     "/sys/fs/cgroup",
     "/sys/kernel",
     "/sys/module",
@@ -43,6 +43,10 @@ const MASKED: [&str; 9] = [
     "/sys/bus",
     "/sys/devices/virtual",
     "/proc/pressure",
+    "/proc/interrupts",
+    "/proc/kallsyms",
+    "/proc/schedstat",
+    "/dev/mqueue",
 ];
 
 /// What the runtime reads from files of ours, on the host that Podman runs on.
@@ -142,6 +146,8 @@ pub(super) fn container(
         idmappings: host
             .userns_auto
             .then_some(IdMappings { auto: true, options: AutoOptions { size: USERNS_IDS } }),
+        // Both fields are needed: either one alone is ignored, and nothing complains.
+        userns: host.userns_auto.then_some(Namespace { nsmode: "auto" }),
         // No interface but loopback, and no name service to ask.
         netns: Namespace { nsmode: "none" },
         use_image_hosts: true,
@@ -247,6 +253,8 @@ pub(super) struct ContainerSpec {
     mounts: Vec<Mount>,
     #[serde(skip_serializing_if = "Option::is_none")]
     idmappings: Option<IdMappings>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    userns: Option<Namespace>,
     netns: Namespace,
     use_image_hosts: bool,
     use_image_resolve_conf: bool,
@@ -281,7 +289,7 @@ struct Namespace {
     nsmode: &'static str,
 }
 
-/// `userns: auto` in the words that the API really reads.
+/// The size of the range that `userns: auto` takes.
 #[derive(Debug, Serialize)]
 struct IdMappings {
     #[serde(rename = "AutoUserNs")]
