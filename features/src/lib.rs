@@ -1,1 +1,1 @@
-//! Placeholder until the promise lands.
+//! The promise in Gherkin: its features are in `promise/`, the steps and the world in `tests/`.

@@ -1,0 +1,83 @@
+//! A caller of the node, as plain as curl.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use std::net::SocketAddr;
+use tokio::{net::TcpStream, task::JoinSet};
+
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) kind: String,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("not JSON ({}): {}", self.status, self.text()))
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) address: SocketAddr,
+    pub(crate) token: Option<String>,
+}
+
+impl Caller {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, Bytes::new(), &[]).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: impl Into<Bytes>) -> Answer {
+        self.send("POST", path, body.into(), &[]).await
+    }
+
+    /// The whole answer, or a status of 0 when the connection ended without one.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Bytes,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let none = Answer { status: 0, kind: String::new(), body: Bytes::new() };
+        self.try_send(method, path, body, headers).await.unwrap_or(none)
+    }
+
+    async fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Bytes,
+        headers: &[(&str, &str)],
+    ) -> Option<Answer> {
+        let stream = TcpStream::connect(self.address).await.ok()?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
+        let mut driver = JoinSet::new();
+        driver.spawn(connection);
+        let mut request = Request::builder().method(method).uri(path).header("host", "node");
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body)).expect("a request");
+        let response = sender.send_request(request).await.ok()?;
+        let status = response.status().as_u16();
+        let kind = response.headers().get("content-type").and_then(|v| v.to_str().ok());
+        let kind = kind.unwrap_or_default().to_owned();
+        let body = response.into_body().collect().await.ok()?.to_bytes();
+        Some(Answer { status, kind, body })
+    }
+}

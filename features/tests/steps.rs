@@ -1,0 +1,10 @@
+//! What the words of the features mean, grouped by noun.
+
+mod files;
+mod floor;
+mod hostile;
+mod jobs;
+mod node;
+mod requests;
+mod sessions;
+mod watch;

@@ -1,0 +1,79 @@
+//! Programs that mean harm.
+
+use crate::world::{PYTHON, World};
+use cucumber::{then, when};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+fn program(name: &str) -> Value {
+    let shell = |script: &str| json!({"command": ["sh", "-c", script]});
+    let bash = |script: &str| json!({"command": ["bash", "-c", script]});
+    let python = |script: &str| json!({"image": PYTHON, "command": ["python3", "-c", script]});
+    match name {
+        "sleeper" => shell("sleep 1000"),
+        "TERM ignorer" => shell("trap '' TERM; while :; do sleep 1; done"),
+        "fork bomb" => {
+            bash("trap '' TERM; bomb() { bomb | bomb & }; bomb; while :; do sleep 1; done")
+        }
+        "zombie maker" => shell("for i in $(seq 100); do sleep 0.01 & done; exec sleep 1000"),
+        "busy loop" => shell("while :; do :; done"),
+        "memory hog" => python("x = []\nwhile True: x.append(bytearray(1 << 20))"),
+        "shared memory hog" => python(
+            "import mmap\nx = []\nwhile True:\n m = mmap.mmap(-1, 1 << 22)\n m.write(b'x' * (1 << 22))\n x.append(m)",
+        ),
+        "workspace filler" => shell(
+            "dd if=/dev/zero of=/workspace/a bs=1M count=200 && dd if=/dev/zero of=/workspace/b bs=1M count=200",
+        ),
+        "tmp filler" => shell("dd if=/dev/zero of=/tmp/full bs=1M count=1000"),
+        "writer of one large file" => json!({
+            "command": ["sh", "-c", "exec dd if=/dev/zero of=/workspace/large bs=1M count=200"],
+            "limits": {"file_size_bytes": 1 << 20},
+        }),
+        "output flood" => shell("exec yes"),
+        "fd eater" => python("x = []\nwhile True: x.append(open('/dev/null'))"),
+        other => panic!("nobody knows the program {other}"),
+    }
+}
+
+#[when(regex = r"^a (.+) runs for at most (\d+) seconds$")]
+async fn hostile_runs(world: &mut World, name: String, seconds: u64) {
+    let mut sandbox = program(&name);
+    sandbox["timeout_seconds"] = json!(seconds);
+    let job = world.job(sandbox);
+    let began = Instant::now();
+    let answer = world.run(job).await;
+    let took = began.elapsed();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(took < Duration::from_secs(seconds + 2), "it took {took:?}");
+}
+
+#[then(expr = "it ended as {string} because of {string}")]
+fn ended_as(world: &mut World, status: String, reason: String) {
+    let result = world.last().json();
+    assert_eq!(
+        (&result["status"], &result["reason"]),
+        (&json!(status), &json!(reason)),
+        "{result}"
+    );
+}
+
+#[then("nothing of it is alive")]
+async fn nothing_alive(world: &mut World) {
+    let job_id = world.job_id();
+    let marker = format!("CYNODE_JOB_ID={job_id}\0");
+    let alive = || {
+        let environ = |entry: std::fs::DirEntry| std::fs::read(entry.path().join("environ")).ok();
+        let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
+        let of_job =
+            |environ: Vec<u8>| environ.windows(marker.len()).any(|part| part == marker.as_bytes());
+        processes.filter_map(environ).any(of_job)
+    };
+    World::until("no process of the job is left", || async { !alive() }).await;
+    World::until("no container is left", || async { world.containers().await.is_empty() }).await;
+}
+
+#[then("the next job is unharmed")]
+async fn next_unharmed(world: &mut World) {
+    let job = world.script("echo fine", json!({}));
+    assert_eq!(world.run(job).await.json()["stdout"], "fine\n");
+}

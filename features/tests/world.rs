@@ -1,0 +1,136 @@
+//! What one scenario knows: its node, its own ids, the last answers. And what must be gone after it.
+
+use crate::{http::Answer, node::Node};
+use serde_json::{Value, json};
+use std::{process::Stdio, time::Duration};
+
+pub(crate) const BASE: &str = "localhost/pinfold/base:latest";
+pub(crate) const PYTHON: &str = "localhost/pinfold/python:latest";
+
+#[derive(Debug, cucumber::World)]
+#[world(init = Self::new)]
+pub(crate) struct World {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) node: Option<Node>,
+    pub(crate) settings: Vec<(String, String)>,
+    /// Drawn per scenario: the name of everything that it makes.
+    pub(crate) task_id: String,
+    jobs: usize,
+    pub(crate) last_job: Value,
+    pub(crate) answers: Vec<Answer>,
+    pub(crate) notes: Vec<String>,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut bytes = [0; 6];
+        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).expect("random");
+        let name: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self {
+            folder: tempfile::tempdir().expect("a folder"),
+            node: None,
+            settings: Vec::new(),
+            task_id: format!("bdd-{name}"),
+            jobs: 0,
+            last_job: Value::Null,
+            answers: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    pub(crate) async fn start(&mut self) {
+        self.node = Some(Node::start(self.folder.path(), &self.settings).await);
+    }
+
+    pub(crate) fn node(&self) -> &Node {
+        self.node.as_ref().expect("the scenario has a node")
+    }
+
+    /// A job of this scenario's, with an id of its own.
+    pub(crate) fn job(&mut self, sandbox: Value) -> Value {
+        self.jobs += 1;
+        let job_id = format!("{}-{}", self.task_id, self.jobs);
+        self.last_job =
+            json!({"version": 1, "task_id": self.task_id, "job_id": job_id, "sandbox": sandbox});
+        self.last_job.clone()
+    }
+
+    /// A shell script as a job.
+    pub(crate) fn script(&mut self, script: &str, more: Value) -> Value {
+        let mut sandbox = json!({"image": BASE, "command": ["sh", "-c", script]});
+        let fields = sandbox.as_object_mut().expect("an object");
+        fields.extend(more.as_object().cloned().unwrap_or_default());
+        self.job(sandbox)
+    }
+
+    pub(crate) async fn run(&mut self, job: Value) -> Answer {
+        let answer = self.node().caller.post("/v1/worker/jobs:run", job.to_string()).await;
+        self.answers.push(answer.clone());
+        answer
+    }
+
+    pub(crate) fn job_id(&self) -> String {
+        self.last_job["job_id"].as_str().expect("a job").to_owned()
+    }
+
+    pub(crate) fn last(&self) -> &Answer {
+        self.answers.last().expect("an answer")
+    }
+
+    /// The containers of this scenario, running or not.
+    pub(crate) async fn containers(&self) -> Vec<String> {
+        let label = format!("label=cynodeai.task_id={}", self.task_id);
+        let listed = tokio::process::Command::new("podman")
+            .args(["ps", "--all", "--quiet", "--no-trunc", "--filter", &label])
+            .stderr(Stdio::inherit())
+            .output()
+            .await
+            .expect("podman lists");
+        String::from_utf8_lossy(&listed.stdout).lines().map(str::to_owned).collect()
+    }
+
+    /// The folders of sandboxes that are there now.
+    pub(crate) fn folders(&self) -> usize {
+        std::fs::read_dir(self.folder.path().join("workspaces"))
+            .map_or(0, |entries| entries.count())
+    }
+
+    /// Waits for something that happens in its own time.
+    pub(crate) async fn until<F>(what: &str, mut holds: impl FnMut() -> F)
+    where
+        F: Future<Output = bool>,
+    {
+        for _ in 0..200 {
+            if holds().await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("it never happened: {what}");
+    }
+
+    /// Nothing that a scenario made may outlive it, whether it passed or failed.
+    pub(crate) async fn finish(world: Option<&mut Self>) {
+        let Some(world) = world else { return };
+        if let Some(node) = &world.node {
+            node.caller.post("/v1/worker/admin/stop-all-orchestrator-directed", "").await;
+        }
+        let (mut left, mut folders) = (Vec::new(), 0);
+        for _ in 0..200 {
+            (left, folders) = (world.containers().await, world.folders());
+            if left.is_empty() && folders == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        if let Some(node) = world.node.take() {
+            node.stop().await;
+        }
+        if !left.is_empty() {
+            let mut remove = tokio::process::Command::new("podman");
+            let removed = remove.args(["rm", "--force", "--time=0"]).args(&left).output().await;
+            panic!("left behind: {left:?} (removed now: {removed:?})");
+        }
+        assert_eq!(folders, 0, "folders of sandboxes are left behind");
+    }
+}
