@@ -4,7 +4,7 @@ Feature: A caller's mistake is told to the caller, and is never a fault of the n
     Given a node
 
   Scenario Outline: What is malformed is refused
-    When the dispatcher posts <mistake>
+    When the dispatcher mistakenly posts <mistake>
     Then it is refused with <status> and the type "validation"
 
     Examples:
@@ -26,7 +26,7 @@ Feature: A caller's mistake is told to the caller, and is never a fault of the n
       | a body of 11 MiB                | 413    |
 
   Scenario: A missing image is an answer within a second
-    When the dispatcher posts an image that is not there
+    When the dispatcher mistakenly posts an image that is not there
     Then the answer came within 1000 ms
 
   Scenario: An unknown path and an unknown method

@@ -35,6 +35,6 @@ Feature: The node may die at any moment
     Then it is gone within a sweep
 
   Scenario: Killed at random under load
-    When the node is killed 10 times at random while jobs run
+    When the node is killed 100 times at random while jobs run
     Then every accepted job ended once and truly
     And no sandbox is left

@@ -91,8 +91,13 @@ impl World {
 
     /// The folders of sandboxes that are there now.
     pub(crate) fn folders(&self) -> usize {
-        std::fs::read_dir(self.folder.path().join("workspaces"))
-            .map_or(0, |entries| entries.count())
+        let entries = |path: &std::path::Path| {
+            let read = std::fs::read_dir(path).into_iter().flatten().flatten();
+            read.map(|entry| entry.path()).collect::<Vec<_>>()
+        };
+        // One folder per node, and in it one per sandbox.
+        let nodes = entries(&self.folder.path().join("workspaces"));
+        nodes.iter().map(|node| entries(node).len()).sum()
     }
 
     /// Waits for something that happens in its own time.

@@ -13,19 +13,43 @@ use std::{collections::HashMap, time::Duration};
 /// A body of the largest size takes a second on any network that a node is on.
 const BODY_WAIT: Duration = Duration::from_secs(30);
 
-/// The whole body, at most so large. One that announces more is refused unread.
+/// For a body that is read only so that its sender sees the refusal.
+const DISCARD_WAIT: Duration = Duration::from_secs(3);
+
+/// The whole body, at most so large. One that announces more is refused.
 pub(crate) async fn body(request: Request<Incoming>, most: u64) -> Result<Bytes, ApiError> {
-    let body = request.into_body();
+    let mut body = request.into_body();
     if body.size_hint().lower() > most {
+        discard(&mut body, most).await;
         return Err(ApiError::BodyTooLarge(most));
     }
-    let read = tokio::time::timeout(BODY_WAIT, Limited::new(body, most as usize).collect()).await;
+    let limited = Limited::new(&mut body, most as usize).collect();
+    let read = tokio::time::timeout(BODY_WAIT, limited).await;
     match read {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::BodyTooLarge(most)),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            discard(&mut body, most).await;
+            Err(ApiError::BodyTooLarge(most))
+        }
         Ok(Err(_)) => Err(ApiError::BodyBroken),
         Err(_) => Err(ApiError::BodyTooSlow),
     }
+}
+
+/// Reads some of what nobody wants. A caller that is still sending when the connection closes may
+/// never see the answer; one that sends without end does not get more of our time.
+async fn discard(body: &mut Incoming, most: u64) {
+    let reading = async {
+        // Twice the limit: a little too much is a mistake, much more is not one.
+        let mut left = most.saturating_mul(2);
+        while let Some(Ok(frame)) = body.frame().await {
+            let size = frame.data_ref().map_or(0, |data| data.len() as u64);
+            let Some(rest) = left.checked_sub(size) else { return };
+            left = rest;
+        }
+    };
+    // Its time is over either way.
+    let _late = tokio::time::timeout(DISCARD_WAIT, reading).await;
 }
 
 pub(crate) async fn json<T: DeserializeOwned>(

@@ -87,3 +87,17 @@ pub struct Found {
     pub created_at: i64,
     pub labels: Labels,
 }
+
+impl Found {
+    /// What is left of a sandbox that the engine itself has forgotten.
+    pub(crate) fn remains(sandbox: SandboxId) -> Self {
+        Self {
+            sandbox,
+            engine_id: String::new(),
+            running: false,
+            image: String::new(),
+            created_at: 0,
+            labels: Labels::new(),
+        }
+    }
+}

@@ -72,8 +72,8 @@ impl PodmanEngine {
         let agent = config.agent.canonicalize().map_err(|e| EngineError::step("agent", e))?;
         let files = write_files(&config.state_dir).map_err(|e| EngineError::step("state", e))?;
         let host = Host::look(&info, agent, files);
-        let folders =
-            Folders::open(&config.workspace_root).map_err(|e| EngineError::step("folder", e))?;
+        let folders = Folders::open(&config.workspace_root, &config.node_id)
+            .map_err(|e| EngineError::step("folder", e))?;
         let images = Images::new(Arc::clone(&api), config.images)?;
         tracing::info!(
             podman = %info.version,
@@ -172,7 +172,14 @@ impl Engine for PodmanEngine {
     }
 
     async fn list(&self) -> Result<Vec<Found>, EngineError> {
-        self.api.list(label::NODE, &self.node_id).await
+        let mut found = self.api.list(label::NODE, &self.node_id).await?;
+        // A folder whose container is gone belongs to a sandbox all the same.
+        for sandbox in self.folders.all() {
+            if !found.iter().any(|other| other.sandbox == sandbox) {
+                found.push(Found::remains(sandbox));
+            }
+        }
+        Ok(found)
     }
 
     async fn remove(&self, id: &SandboxId) -> Result<(), EngineError> {

@@ -119,7 +119,9 @@ pub(super) async fn container(front: &Front, id: &str) -> Result<Answer, ApiErro
 
 async fn views(front: &Front) -> Result<Vec<ContainerView>, ApiError> {
     let runtime = front.node.engine().kind().name();
-    let containers = front.node.containers().await?;
+    let mut containers = front.node.containers().await?;
+    // What remains of a sandbox without a container is no container.
+    containers.retain(|(found, _)| !found.engine_id.is_empty());
     Ok(containers.into_iter().map(|(found, owned)| view(found, owned, runtime)).collect())
 }
 

@@ -22,9 +22,9 @@ pub(super) struct Folders {
 }
 
 impl Folders {
-    /// Opens or makes the root. It lies in a place where others may write, so one that belongs to
+    /// Opens or makes this node's part of the root. The root lies in a place where others may write, so one that belongs to
     /// somebody else, or that is a link, is refused.
-    pub(super) fn open(root: &Path) -> io::Result<Self> {
+    pub(super) fn open(root: &Path, node_id: &str) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(root)?;
         let found = fs::symlink_metadata(root)?;
         if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() {
@@ -32,7 +32,9 @@ impl Folders {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
         }
         fs::set_permissions(root, Permissions::from_mode(0o700))?;
-        Ok(Self { root: root.canonicalize()? })
+        let root = root.canonicalize()?.join(node_id);
+        DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
+        Ok(Self { root })
     }
 
     pub(super) fn make(&self, id: &SandboxId) -> io::Result<Folder> {
@@ -41,6 +43,13 @@ impl Folders {
         // The process's umask may have taken the search bit that the agent's user needs.
         fs::set_permissions(&path, Permissions::from_mode(0o711))?;
         Ok(Folder { path })
+    }
+
+    /// Every sandbox that has a folder, whatever else of it there is.
+    pub(super) fn all(&self) -> Vec<SandboxId> {
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        let id = |entry: fs::DirEntry| SandboxId::new(entry.file_name().into_string().ok()?).ok();
+        entries.filter_map(id).collect()
     }
 
     pub(super) fn find(&self, id: &SandboxId) -> Option<Folder> {
@@ -107,7 +116,7 @@ mod tests {
     #[tokio::test]
     async fn a_socket_is_gone_when_nobody_listens_and_may_be_bound_again() {
         let root = std::env::temp_dir().join(format!("pinfold-folder-{}", std::process::id()));
-        let folders = Folders::open(&root).unwrap();
+        let folders = Folders::open(&root, "node").unwrap();
         let folder = folders.make(&SandboxId::new("a").unwrap()).unwrap();
         let socket = folder.path().join(LINK_SOCKET);
         let listening = folder.listen().unwrap();
@@ -116,6 +125,7 @@ mod tests {
         assert!(!socket.exists());
         drop(folder.listen().unwrap());
         folder.remove().unwrap();
-        fs::remove_dir(root).unwrap();
+        assert!(folders.all().is_empty());
+        fs::remove_dir_all(root).unwrap();
     }
 }

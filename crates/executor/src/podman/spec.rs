@@ -193,7 +193,10 @@ fn mounts(limits: &Limits, host: &Host, link_folder: &Path) -> Vec<Mount> {
 fn tmpfs(destination: &'static str, bytes: u64) -> Mount {
     let options = vec![
         format!("size={bytes}"),
+        // An image may have a folder there, and the runtime then takes its owner and mode over ours:
+        // so the folder is given to the sandbox's user, too.
         "mode=1777".to_owned(),
+        "U".to_owned(),
         "nosuid".to_owned(),
         "nodev".to_owned(),
     ];
