@@ -46,7 +46,8 @@ start() {
   for name in XDG_RUNTIME_DIR XDG_DATA_HOME DBUS_SESSION_BUS_ADDRESS CONTAINERS_STORAGE_CONF; do
     [[ -z ${!name:-} ]] || keep+=("$name=${!name}")
   done
-  setsid env -i "${keep[@]}" podman system service --time=0 "unix://$socket" \
+  # In its own folder: the containers' monitors leave small files where the service was started.
+  cd "$home" && setsid env -i "${keep[@]}" podman system service --time=0 "unix://$socket" \
     </dev/null >"$log" 2>&1 &
   pid=$!
   echo "$pid" >"$pidfile"

@@ -1,0 +1,54 @@
+//! docs/configuration.md says what `--help` says: it is made from the same command.
+//!
+//! `UPDATE_DOCS=1 cargo test -p worker-api --test configuration` writes it anew.
+
+use clap::CommandFactory;
+use std::fmt::Write;
+
+fn page() -> String {
+    let mut page = String::from(
+        "# Configuration of worker-api\n\nEvery setting is a flag and a variable. This page is made from `worker-api --help` and checked \
+         against it by a test.\n",
+    );
+    let command = worker_api::Config::command();
+    let mut heading = None;
+    for argument in command.get_arguments() {
+        let (Some(flag), Some(variable)) = (argument.get_long(), argument.get_env()) else {
+            continue;
+        };
+        if heading != argument.get_help_heading() {
+            heading = argument.get_help_heading();
+            let title = heading.unwrap_or_default();
+            write!(
+                page,
+                "\n## {title}\n\n| variable | flag | default | meaning |\n|---|---|---|---|\n"
+            )
+            .unwrap();
+        }
+        let default = match argument.get_id().as_str() {
+            // These depend on who runs it and where.
+            "state_dir" => "`/var/lib/pinfold` for root, else `$XDG_STATE_HOME/pinfold`".to_owned(),
+            "workspace_root" => "`$TMPDIR/cynodeai-workspaces`".to_owned(),
+            _ => {
+                let values: Vec<_> =
+                    argument.get_default_values().iter().map(|v| v.to_string_lossy()).collect();
+                values.iter().filter(|v| !v.is_empty()).map(|v| format!("`{v}`")).collect()
+            }
+        };
+        let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+        let variable = variable.to_string_lossy();
+        writeln!(page, "| `{variable}` | `--{flag}` | {default} | {} |", help.replace('\n', " "))
+            .unwrap();
+    }
+    page
+}
+
+#[test]
+fn the_page_says_what_the_command_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, page()).unwrap();
+    }
+    let written = std::fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(written, page(), "docs/configuration.md is out of date: run with UPDATE_DOCS=1");
+}
