@@ -47,7 +47,7 @@ start() {
     [[ -z ${!name:-} ]] || keep+=("$name=${!name}")
   done
   # In its own folder: the containers' monitors leave small files where the service was started.
-  cd "$home" && setsid env -i "${keep[@]}" podman system service --time=0 "unix://$socket" \
+  setsid env -i -C "$home" "${keep[@]}" podman system service --time=0 "unix://$socket" \
     </dev/null >"$log" 2>&1 &
   pid=$!
   echo "$pid" >"$pidfile"

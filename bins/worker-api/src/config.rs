@@ -53,7 +53,7 @@ pub struct Checked {
 
 impl Config {
     /// Looks at everything, and tells all that is wrong at once.
-    pub fn checked(mut self) -> Result<Checked, Faults> {
+    pub fn checked(self) -> Result<Checked, Faults> {
         let mut faults = Faults::default();
         let token = self.listen.token(&mut faults);
         let default_image = self.sandbox.default_image(&mut faults);

@@ -28,6 +28,7 @@ fn page() -> String {
         let default = match argument.get_id().as_str() {
             // These depend on who runs it and where.
             "state_dir" => "`/var/lib/pinfold` for root, else `$XDG_STATE_HOME/pinfold`".to_owned(),
+            "agent_path" => "`sandbox-agent`, beside the program".to_owned(),
             "workspace_root" => "`$TMPDIR/cynodeai-workspaces`".to_owned(),
             _ => {
                 let values: Vec<_> =

@@ -15,7 +15,7 @@ pub struct Sandbox {
     container_host: Option<String>,
 
     /// The static `sandbox-agent` binary. By default the one beside this program.
-    #[arg(long, env = "AGENT_PATH", default_value = "")]
+    #[arg(long, env = "AGENT_PATH", default_value_os_t = beside_this_program())]
     pub agent_path: PathBuf,
 
     /// The image of a job that names none.
@@ -64,16 +64,15 @@ impl Sandbox {
         }
     }
 
-    pub(super) fn find_agent(&mut self, faults: &mut Faults) {
-        if self.agent_path.as_os_str().is_empty() {
-            let here = std::env::current_exe().ok();
-            let beside =
-                here.as_deref().and_then(|exe| exe.parent()).map(|at| at.join("sandbox-agent"));
-            self.agent_path = beside.unwrap_or_default();
-        }
+    pub(super) fn find_agent(&self, faults: &mut Faults) {
         let message = format!("{} is not a file", self.agent_path.display());
         faults.require(self.agent_path.is_file(), "AGENT_PATH", message);
     }
+}
+
+fn beside_this_program() -> PathBuf {
+    let here = std::env::current_exe().unwrap_or_default();
+    here.with_file_name("sandbox-agent")
 }
 
 fn default_socket() -> PathBuf {
