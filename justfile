@@ -31,15 +31,23 @@ node: build
 first-job: build
     deploy/first-job.sh
 
+# The programs as the features use them, into target/pinfold/test: quick to build, with all checks in.
+programs:
+    cargo build --quiet --package worker-api --package pinfold
+    cargo build --release --quiet --package sandbox-agent --target {{musl}}
+    mkdir -p {{run}}/test
+    cd target/debug && install -m 755 worker-api pinfold {{run}}/test
+    install -m 755 target/{{musl}}/release/sandbox-agent {{run}}/test
+
 # Everything that must hold: format, lints, unit and integration tests, then the features on Podman.
-test: build
+test: programs
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --quiet -- -D warnings
     cargo test --workspace --exclude features --lib --bins --tests --quiet
     deploy/features.sh
 
 # The features alone; arguments go to the runner, as in `just features --name hello`.
-features *args: build
+features *args: programs
     deploy/features.sh {{args}}
 
 # Measure against plain Podman: jobs.

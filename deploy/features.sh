@@ -4,5 +4,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 trap 'deploy/podman-service.sh stop' EXIT
 deploy/podman-service.sh start
-export PINFOLD_BIN_DIR=$PWD/target/pinfold/bin
+export PINFOLD_BIN_DIR=$PWD/target/pinfold/test
 cargo test --package features --test features --quiet -- "$@"

@@ -2,6 +2,7 @@
 
 use crate::{jobs::median, node::Node};
 use std::{
+    path::Path,
     process::Command,
     sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
@@ -88,9 +89,19 @@ fn settled(node: &Node) -> anyhow::Result<Footprint> {
 fn footprint(node: &Node) -> anyhow::Result<Footprint> {
     let listed = Command::new("podman").args(["ps", "--all", "--quiet"]).output()?;
     let containers = String::from_utf8_lossy(&listed.stdout).lines().count();
-    let cgroups = std::fs::read_to_string("/proc/cgroups")?;
-    let memory = cgroups.lines().find(|line| line.starts_with("memory"));
-    let count = memory.and_then(|line| line.split_whitespace().nth(2)?.parse().ok());
     let open_files = std::fs::read_dir(format!("/proc/{}/fd", node.pid()))?.count();
     Ok(Footprint { containers, cgroups: count.unwrap_or(0), folders: node.folders(), open_files })
+}
+
+/// Folders of containers' cgroups, in whatever hierarchy. (The kernel's own count also has those that
+/// are gone and wait for their last page to be freed.)
+fn cgroups(folder: &Path, depth: usize) -> usize {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let count = |entry: std::fs::DirEntry| {
+        let of_container = entry.file_name().to_string_lossy().starts_with("libpod-");
+        let below = if depth > 0 { cgroups(&entry.path(), depth - 1) } else { 0 };
+        usize::from(of_container) + below
+    };
+    folders.map(count).sum()
 }

@@ -37,7 +37,7 @@ pub(crate) fn text(jobs: &Alternating, load: &Load) -> Result<String, std::fmt::
     )?;
     writeln!(
         page,
-        "| | containers | memory cgroups | folders | open files of the node |\n|---|---|---|---|---|"
+        "| | containers | cgroups | folders | open files of the node |\n|---|---|---|---|---|"
     )?;
     row(&mut page, "before", before)?;
     row(&mut page, "after", after)?;

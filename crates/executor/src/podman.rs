@@ -123,6 +123,33 @@ impl PodmanEngine {
     }
 }
 
+/// What a Podman says of itself and its host.
+#[derive(Debug, Clone)]
+pub struct Described {
+    pub version: String,
+    pub runtime: String,
+    pub runtime_version: String,
+    pub rootless: bool,
+    pub cgroup_version: String,
+    pub cgroup_controllers: Vec<String>,
+    /// The host has a range of ids for sandboxes.
+    pub subordinate_ids: bool,
+}
+
+/// Asks a Podman what it is, without opening an engine on it.
+pub async fn describe(socket: &Path) -> Result<Described, EngineError> {
+    let info = Api::new(socket).info().await?;
+    Ok(Described {
+        version: info.version,
+        runtime: info.runtime,
+        runtime_version: info.runtime_version,
+        rootless: info.rootless,
+        cgroup_version: info.cgroup_version,
+        cgroup_controllers: info.cgroup_controllers,
+        subordinate_ids: spec::has_subordinate_ids(),
+    })
+}
+
 #[async_trait]
 impl Engine for PodmanEngine {
     fn kind(&self) -> EngineKind {

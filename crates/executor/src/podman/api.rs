@@ -36,6 +36,7 @@ pub(super) struct Api {
 pub(super) struct Info {
     pub(super) version: String,
     pub(super) runtime: String,
+    pub(super) runtime_version: String,
     pub(super) rootless: bool,
     pub(super) cgroup_version: String,
     pub(super) cgroup_controllers: Vec<String>,
@@ -65,9 +66,11 @@ impl Api {
         let info = self.podman.info().await.map_err(unreachable)?;
         let host =
             info.host.ok_or_else(|| EngineError::step("engine", "it told nothing of its host"))?;
+        let runtime = host.oci_runtime;
         Ok(Info {
             version: info.version.and_then(|version| version.version).unwrap_or_default(),
-            runtime: host.oci_runtime.and_then(|runtime| runtime.name).unwrap_or_default(),
+            runtime: runtime.as_ref().and_then(|runtime| runtime.name.clone()).unwrap_or_default(),
+            runtime_version: runtime.and_then(|runtime| runtime.version).unwrap_or_default(),
             rootless: host.security.and_then(|security| security.rootless).unwrap_or(false),
             cgroup_version: host.cgroup_version.unwrap_or_default(),
             cgroup_controllers: host.cgroup_controllers.unwrap_or_default(),

@@ -70,14 +70,12 @@ pub(super) struct Host {
 
 impl Host {
     pub(super) fn look(info: &Info, agent: PathBuf, files: Files) -> Self {
-        let subordinate = fs::read_to_string("/etc/subuid").unwrap_or_default();
-        let for_containers = subordinate.lines().any(|line| line.starts_with("containers:"));
         Self {
             agent,
             seccomp_profile: files.seccomp_profile,
             hosts: files.hosts,
             // Rootless Podman is in a user namespace as it is.
-            userns_auto: !info.rootless && for_containers,
+            userns_auto: !info.rootless && has_subordinate_ids(),
             controllers: info.cgroup_controllers.clone(),
             max_open_files: getrlimit(Resource::Nofile).maximum,
             max_processes: getrlimit(Resource::Nproc).maximum,
@@ -100,6 +98,12 @@ impl Host {
         }
         faults
     }
+}
+
+/// Podman takes the ranges of `userns=auto` from this name's.
+pub(super) fn has_subordinate_ids() -> bool {
+    let subordinate = fs::read_to_string("/etc/subuid").unwrap_or_default();
+    subordinate.lines().any(|line| line.starts_with("containers:"))
 }
 
 pub(super) fn name(id: &SandboxId) -> String {

@@ -1,0 +1,138 @@
+//! The host from outside: versions, cgroups, user ids, disk, kernel.
+
+use super::line::Line;
+use executor::podman::{Described, describe};
+use std::{fs, path::Path};
+
+/// Space under which a node should not take work, in bytes.
+const LEAST_DISK: u64 = 1 << 30;
+
+/// From this version on, Podman no longer fills variables of an image from its own environment.
+const PODMAN_CLEAN_ENVIRONMENT: [u64; 3] = [5, 8, 4];
+
+pub(super) async fn look(socket: &Path) -> Vec<Line> {
+    let mut lines = match describe(socket).await {
+        Ok(described) => engine(&described),
+        Err(error) => vec![Line::fails(
+            "Podman answers",
+            format!("{}: {error}", socket.display()),
+            "start its socket: systemctl --user start podman.socket, or deploy/podman-service.sh start",
+        )],
+    };
+    lines.push(kernel());
+    lines.push(disk());
+    lines
+}
+
+fn engine(podman: &Described) -> Vec<Line> {
+    let mut lines = vec![Line::holds("Podman answers", format!("version {}", podman.version))];
+    lines.push(match number(&podman.version) >= PODMAN_CLEAN_ENVIRONMENT {
+        true => Line::holds("Podman keeps its environment to itself", "by its version"),
+        false => Line::weaker(
+            "Podman keeps its environment to itself",
+            "this version fills in variables that an image names (CVE-2026-57231); such images are refused here",
+            "Podman 5.8.4, and a service that is started with an empty environment",
+        ),
+    });
+    // Its first line; the others name what it was built from.
+    let runtime = podman.runtime_version.lines().next().unwrap_or_default().to_owned();
+    lines.push(match podman.runtime.as_str() {
+        "runc" if number(&podman.runtime_version) < [1, 2, 8] => Line::weaker(
+            "the OCI runtime has no known way out",
+            format!("{runtime}: CVE-2025-31133, -52565 and -52881 are mended in 1.2.8; some distributions mend older ones"),
+            "a newer runc, or your distribution's word that it has the patches",
+        ),
+        _ => Line::holds("the OCI runtime has no known way out", runtime),
+    });
+    let missing: Vec<&str> = ["memory", "pids", "cpu"]
+        .into_iter()
+        .filter(|name| !podman.cgroup_controllers.iter().any(|found| found == name))
+        .collect();
+    lines.push(match missing.is_empty() {
+        true => Line::holds("memory, processes and cores can be limited", podman.cgroup_controllers.join(" ")),
+        false => Line::fails(
+            "memory, processes and cores can be limited",
+            format!("no controller for {}", missing.join(", ")),
+            "delegate the controllers to the user (systemd: Delegate=memory pids cpu), or cgroup v2",
+        ),
+    });
+    lines.push(match podman.cgroup_version.as_str() {
+        "v2" => Line::holds("cgroups are of version 2", "v2"),
+        other => Line::weaker(
+            "cgroups are of version 2",
+            other,
+            "boot with systemd.unified_cgroup_hierarchy=1",
+        ),
+    });
+    lines.push(if podman.rootless {
+        Line::holds("an escape is not root", "Podman is rootless")
+    } else if podman.subordinate_ids {
+        Line::holds("an escape is not root", "each sandbox has a range of users of its own")
+    } else {
+        Line::weaker(
+            "an escape is not root",
+            "rootful, and no subordinate ids for `containers`",
+            "echo containers:2147483647:2147483648 into /etc/subuid and /etc/subgid",
+        )
+    });
+    lines
+}
+
+fn kernel() -> Line {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let name = "the kernel has openat2 and pidfds";
+    let [major, minor, _] = number(&release);
+    match (major, minor) >= (5, 6) {
+        true => Line::holds(name, release),
+        false => Line::fails(name, release, "Linux 5.6 or newer"),
+    }
+}
+
+fn disk() -> Line {
+    let name = "there is room on the disk";
+    let stat = rustix::fs::statvfs(&*std::env::temp_dir());
+    let free = stat.map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize));
+    let seen = format!("{} MiB free in the temporary folder", free >> 20);
+    match free >= LEAST_DISK {
+        true => Line::holds(name, seen),
+        false => Line::fails(name, seen, "free some, or point WORKSPACE_ROOT elsewhere"),
+    }
+}
+
+/// The first three numbers of a version; what is no number counts as none.
+fn number(version: &str) -> [u64; 3] {
+    let mut numbers = [0; 3];
+    let parts = version.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty());
+    for (number, part) in numbers.iter_mut().zip(parts) {
+        *number = part.parse().unwrap_or(0);
+    }
+    numbers
+}
+
+/// The Landlock version that the kernel offers; there is none in this file's floor, so it is told
+/// for those who plan with it.
+pub(super) fn landlock() -> Line {
+    let name = "the kernel offers Landlock";
+    let modules = fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
+    match modules.contains("landlock") {
+        true => Line::holds(name, modules.trim()),
+        false => Line::weaker(
+            name,
+            "not among the active modules",
+            "boot with lsm=landlock,…; nothing relies on it yet",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_by_their_numbers() {
+        assert_eq!(number("4.3.1"), [4, 3, 1]);
+        assert_eq!(number("runc version 1.1.5+ds1"), [1, 1, 5]);
+        assert_eq!(number("6.18.44-generic"), [6, 18, 44]);
+        assert!(number("5.10.0") > number("5.8.4"));
+    }
+}
