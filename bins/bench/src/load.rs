@@ -90,7 +90,12 @@ fn footprint(node: &Node) -> anyhow::Result<Footprint> {
     let listed = Command::new("podman").args(["ps", "--all", "--quiet"]).output()?;
     let containers = String::from_utf8_lossy(&listed.stdout).lines().count();
     let open_files = std::fs::read_dir(format!("/proc/{}/fd", node.pid()))?.count();
-    Ok(Footprint { containers, cgroups: count.unwrap_or(0), folders: node.folders(), open_files })
+    Ok(Footprint {
+        containers,
+        cgroups: cgroups(Path::new("/sys/fs/cgroup"), 5),
+        folders: node.folders(),
+        open_files,
+    })
 }
 
 /// Folders of containers' cgroups, in whatever hierarchy. (The kernel's own count also has those that

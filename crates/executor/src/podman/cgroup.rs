@@ -12,13 +12,16 @@ pub(super) struct Cgroup {
     cpu: Option<PathBuf>,
     freezer: Option<PathBuf>,
     unified: Option<PathBuf>,
+    /// Every folder of it, in every hierarchy.
+    all: Vec<PathBuf>,
 }
 
 impl Cgroup {
     /// From the text of `/proc/PID/cgroup`. A controller that version 1 has mounted is there and
     /// nowhere else, also on a host that has both.
     pub(super) fn of(text: &str) -> Self {
-        let mut found = Self { memory: None, cpu: None, freezer: None, unified: None };
+        let mut found =
+            Self { memory: None, cpu: None, freezer: None, unified: None, all: Vec::new() };
         for line in text.lines() {
             let mut parts = line.splitn(3, ':');
             let (Some(number), Some(names), Some(path)) =
@@ -31,6 +34,10 @@ impl Cgroup {
                 let has = names.split(',').any(|other| other == name);
                 has.then(|| PathBuf::from(ROOT).join(names).join(path))
             };
+            let hierarchy = names.strip_prefix("name=").unwrap_or(names);
+            // Beside version 1, version 2 has a folder of its own.
+            let beside = if number == "0" { "unified" } else { hierarchy };
+            found.all.push(PathBuf::from(ROOT).join(beside).join(path));
             found.memory = found.memory.or_else(|| controller("memory"));
             found.cpu = found.cpu.or_else(|| controller("cpuacct"));
             found.freezer = found.freezer.or_else(|| controller("freezer"));
@@ -61,6 +68,15 @@ impl Cgroup {
             oom_kills: oom_kills.unwrap_or(0),
             memory_peak_bytes: memory_peak_bytes.unwrap_or(0),
             cpu_us: cpu_us.unwrap_or(0),
+        }
+    }
+
+    /// Removes what the runtime has left of it: under load, it sometimes loses the race against the
+    /// last process. Only empty folders can be removed, so nothing living is touched.
+    pub(super) fn remove_remains(&self) {
+        for folder in &self.all {
+            // Gone is what it should be.
+            let _gone = fs::remove_dir(folder);
         }
     }
 

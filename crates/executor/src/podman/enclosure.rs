@@ -96,6 +96,7 @@ impl Enclosure for PodmanEnclosure {
         let mut starting = std::mem::take(&mut *self.container.starting());
         while starting.join_next().await.is_some() {}
         self.container.api.remove(&self.container.id).await?;
+        self.init.cgroup.remove_remains();
         self.container.folder.remove().map_err(|e| EngineError::step("folder", e))
     }
 }
