@@ -8,7 +8,11 @@ use std::time::{Duration, Instant};
 fn program(name: &str) -> Value {
     let shell = |script: &str| json!({"command": ["sh", "-c", script]});
     let bash = |script: &str| json!({"command": ["bash", "-c", script]});
-    let python = |script: &str| json!({"image": PYTHON, "command": ["python3", "-c", script]});
+    let python = |script: &str| {
+        // Little memory: how fast a loaded machine hands out pages is not the question here.
+        let limits = json!({"memory_bytes": 64 << 20});
+        json!({"image": PYTHON, "command": ["python3", "-c", script], "limits": limits})
+    };
     match name {
         "sleeper" => shell("sleep 1000"),
         "TERM ignorer" => shell("trap '' TERM; while :; do sleep 1; done"),
