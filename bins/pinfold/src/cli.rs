@@ -51,7 +51,8 @@ pub(crate) enum Command {
     /// Show what a job prints, from its start until its end.
     Logs { job_id: String },
     /// Check this host for running sandboxes: its versions, its settings, and the floor from inside
-    /// a real sandbox.
+    /// a real sandbox. Ends with 0 when all holds, 1 when something is weaker here, 2 when something
+    /// fails.
     Doctor(DoctorOptions),
 }
 

@@ -26,6 +26,13 @@ pub(crate) struct Client {
 #[derive(Debug)]
 pub(crate) struct Refused(pub(crate) Problem);
 
+impl Refused {
+    /// Whether asking again can't help.
+    pub(crate) fn is_final(&self) -> bool {
+        self.0.status < 500
+    }
+}
+
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Problem { title, status, detail, .. } = &self.0;

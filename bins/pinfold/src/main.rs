@@ -14,7 +14,14 @@ use std::process::ExitCode;
 const OUR_FAULT: u8 = 125;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version are no faults; a wrong command line must not look like a job's own code.
+        Err(error) => {
+            let _unprinted = error.print();
+            return if error.use_stderr() { ExitCode::from(OUR_FAULT) } else { ExitCode::SUCCESS };
+        }
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let done = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
         let code = runtime.block_on(dispatch(cli))?;

@@ -117,11 +117,19 @@ async fn follow_to_end(client: &Client, job_id: &str, show: bool) -> anyhow::Res
     let mut last_id = String::from("0-0");
     let mut failures = 0;
     loop {
-        match follow_once(client, &path, &mut last_id, show).await {
+        let before = last_id.clone();
+        let followed = follow_once(client, &path, &mut last_id, show).await;
+        if last_id != before {
+            failures = 0;
+        }
+        match followed {
             Ok(Some(view)) => return Ok(view),
             Ok(None) => {}
-            // What the node says about the job itself will not change by asking again.
-            Err(error) if error.is::<Refused>() => return Err(error),
+            // What the node says about the job will not change by asking again; that it is just
+            // starting or stopping will.
+            Err(error) if error.downcast_ref::<Refused>().is_some_and(Refused::is_final) => {
+                return Err(error);
+            }
             Err(error) if failures >= RECONNECTS => return Err(error),
             Err(_) => {}
         }

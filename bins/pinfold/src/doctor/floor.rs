@@ -29,9 +29,8 @@ const OURS: &str = "report it: the node asked for it, and this host did not do i
 fn capabilities(probe: &Value) -> Line {
     let name = "every capability set is empty";
     let sets = ["cap_inh", "cap_prm", "cap_eff", "cap_bnd", "cap_amb"];
-    let full = |set: &&str| {
-        !probe[*set].as_str().is_some_and(|hex| hex.trim_start_matches('0').is_empty())
-    };
+    let empty = |hex: &str| !hex.is_empty() && hex.bytes().all(|digit| digit == b'0');
+    let full = |set: &&str| !probe[*set].as_str().is_some_and(empty);
     match sets.into_iter().find(full) {
         None => Line::holds(name, "seen from inside"),
         Some(set) => Line::fails(name, format!("{set} is {}", probe[set]), OURS),
@@ -129,6 +128,7 @@ mod tests {
         for (field, bad) in [
             ("cap_bnd", json!("0001")),
             ("cap_eff", Value::Null),
+            ("cap_prm", json!("")),
             ("no_new_privs", json!(0)),
             ("seccomp", json!(0)),
             ("sockets", json!({"AF_ALG": "ok"})),

@@ -36,14 +36,7 @@ fn engine(podman: &Described) -> Vec<Line> {
     });
     // Its first line; the others name what it was built from.
     let runtime = podman.runtime_version.lines().next().unwrap_or_default().to_owned();
-    lines.push(match podman.runtime.as_str() {
-        "runc" if number(&podman.runtime_version) < [1, 2, 8] => Line::weaker(
-            "the OCI runtime has no known way out",
-            format!("{runtime}: CVE-2025-31133, -52565 and -52881 are mended in 1.2.8; some distributions mend older ones"),
-            "a newer runc, or your distribution's word that it has the patches",
-        ),
-        _ => Line::holds("the OCI runtime has no known way out", runtime),
-    });
+    lines.push(runtime_line(&podman.runtime, &runtime));
     let missing: Vec<&str> = ["memory", "pids", "cpu"]
         .into_iter()
         .filter(|name| !podman.cgroup_controllers.iter().any(|found| found == name))
@@ -76,6 +69,30 @@ fn engine(podman: &Described) -> Vec<Line> {
         )
     });
     lines
+}
+
+/// Known ways out of a container's runtime, by its version. Of one that we know nothing of, nothing
+/// is said to hold.
+fn runtime_line(name: &str, seen: &str) -> Line {
+    let line = "the OCI runtime has no known way out";
+    let mended = match (name, number(seen)) {
+        // The fixes of CVE-2025-31133, -52565 and -52881 came out in three series at once.
+        ("runc", [1, 2, patch]) => patch >= 8,
+        ("runc", [1, 3, patch]) => patch >= 3,
+        ("runc", version) => version >= [1, 4, 0],
+        _ => false,
+    };
+    match mended {
+        true => Line::holds(line, seen),
+        false => Line::weaker(
+            line,
+            format!(
+                "{seen}: its version does not say so; distributions mend older ones without a new number"
+            ),
+            "runc 1.2.8, 1.3.3, 1.4 or newer, or your distribution's word for runc CVE-2025-31133, -52565, \
+             -52881, 2026-41579 and crun CVE-2026-30892, -47766",
+        ),
+    }
 }
 
 fn kernel() -> Line {
@@ -127,6 +144,21 @@ pub(super) fn landlock() -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_runtime_that_is_known_to_be_mended_holds() {
+        use super::super::line::Verdict;
+        let verdict = |name: &str, seen: &str| runtime_line(name, seen).verdict;
+        assert_eq!(verdict("runc", "runc version 1.3.3"), Verdict::Holds);
+        for (name, seen) in [
+            ("runc", "runc version 1.1.5+ds1"),
+            ("runc", "runc version 1.3.2"),
+            ("crun", "crun version 1.20"),
+            ("", ""),
+        ] {
+            assert_eq!(verdict(name, seen), Verdict::Weaker, "{name} {seen}");
+        }
+    }
 
     #[test]
     fn versions_are_compared_by_their_numbers() {
