@@ -23,6 +23,8 @@ use tokio::net::TcpListener;
 
 /// Serves until the shutdown begins, then drains.
 pub async fn run(config: Checked, log: logs::Log, shutdown: Shutdown) -> anyhow::Result<()> {
+    // Before anything that a signal could interrupt half-done.
+    let signals = shutdown.on_signals().context("signals can't be heard")?;
     let node = compose::node(&config).await?;
     let address = config.listen.listen_addr;
     let listener =
@@ -33,7 +35,7 @@ pub async fn run(config: Checked, log: logs::Log, shutdown: Shutdown) -> anyhow:
     }
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "worker-api listens");
     let front = Arc::new(server::Front::new(config, node, log));
-    server::serve(front, listener, shutdown).await;
+    server::serve(front, listener, shutdown, signals).await;
     tracing::info!("worker-api has drained");
     Ok(())
 }

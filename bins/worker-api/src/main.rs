@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use std::process::ExitCode;
-use worker_api::{Config, logs, run, shutdown};
+use worker_api::{Config, logs, run, shutdown::Shutdown};
 
 /// The conventional code for a wrong command line or configuration.
 const EX_USAGE: u8 = 64;
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(run(config, log, shutdown::on_signals())));
+        .and_then(|runtime| runtime.block_on(run(config, log, Shutdown::default())));
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -100,12 +100,17 @@ fn draw() -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub(crate) async fn serve(front: Arc<Front>, listener: TcpListener, shutdown: Shutdown) {
+pub(crate) async fn serve(
+    front: Arc<Front>,
+    listener: TcpListener,
+    shutdown: Shutdown,
+    heard: impl Future<Output = ()> + Send + 'static,
+) {
     let places = Arc::new(Semaphore::new(front.config.listen.max_connections));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let mut signals = JoinSet::new();
-    signals.spawn(shutdown.watch());
+    signals.spawn(heard);
     loop {
         let place = tokio::select! {
             () = shutdown.drain.cancelled() => break,

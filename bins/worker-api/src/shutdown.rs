@@ -11,23 +11,13 @@ pub struct Shutdown {
     pub abort: CancellationToken,
 }
 
-/// A shutdown that follows TERM and INT. The watcher lives in the returned future's owner: nothing
-/// is spawned until [`Shutdown::watch`] is driven.
-pub fn on_signals() -> Shutdown {
-    Shutdown::default()
-}
-
 impl Shutdown {
-    /// Listens for signals for ever.
-    pub(crate) fn watch(&self) -> impl Future<Output = ()> + Send + 'static {
+    /// Hears signals from this call on; what to do about them happens where the future is driven.
+    pub fn on_signals(&self) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
         let Self { drain, abort } = self.clone();
-        async move {
-            let (Ok(mut term), Ok(mut interrupt)) =
-                (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-            else {
-                tracing::error!("signals can't be heard; only a kill will end this process");
-                return std::future::pending().await;
-            };
+        let mut term = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        Ok(async move {
             for token in [drain, abort] {
                 tokio::select! {
                     _ = term.recv() => {}
@@ -36,6 +26,6 @@ impl Shutdown {
                 token.cancel();
             }
             std::future::pending().await
-        }
+        })
     }
 }

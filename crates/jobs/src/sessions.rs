@@ -158,7 +158,7 @@ impl Node {
         let config = &self.inner.config;
         let most = config.session_lifetime.as_secs();
         let lifetime = request.lifetime_seconds.unwrap_or(most).min(most);
-        let idle = request.idle_seconds.unwrap_or(config.session_idle.as_secs()).min(lifetime);
+        let idle = request.idle_seconds.unwrap_or(config.session_idle.as_secs());
         let created_at = OffsetDateTime::now_utc();
         SessionView {
             version: Version,
