@@ -5,49 +5,42 @@
 
 /// Whether the whole path matches the pattern.
 pub(crate) fn matches(pattern: &str, path: &str) -> bool {
-    let pattern: Vec<&str> = pattern.split('/').collect();
     let path: Vec<&str> = path.split('/').collect();
-    // reach[j]: the parts of the pattern so far match the first j parts of the path.
-    let mut reach = vec![false; path.len() + 1];
-    reach[0] = true;
-    for part in pattern {
-        let mut next = vec![false; path.len() + 1];
-        if part == "**" {
-            let mut open = false;
-            for at in 0..=path.len() {
-                open |= reach[at];
-                next[at] = open;
-            }
-        } else {
-            for at in 0..path.len() {
-                next[at + 1] = reach[at] && part_matches(part, path[at]);
-            }
-        }
-        reach = next;
-    }
-    reach[path.len()]
+    sequence_matches(pattern.split('/'), &path, |part| part == "**", part_matches)
 }
 
-fn part_matches(pattern: &str, part: &str) -> bool {
+fn part_matches(pattern: &str, part: &&str) -> bool {
     let part: Vec<char> = part.chars().collect();
-    let mut reach = vec![false; part.len() + 1];
+    let fits = |symbol, found: &char| symbol == '?' || symbol == *found;
+    sequence_matches(pattern.chars(), &part, |symbol| symbol == '*', fits)
+}
+
+/// Whether a pattern matches all items, where some of its symbols stand for any number of them.
+fn sequence_matches<S: Copy, T>(
+    pattern: impl Iterator<Item = S>,
+    items: &[T],
+    stands_for_many: impl Fn(S) -> bool,
+    fits: impl Fn(S, &T) -> bool,
+) -> bool {
+    // reach[n]: the symbols so far match the first n items.
+    let mut reach = vec![false; items.len() + 1];
     reach[0] = true;
-    for symbol in pattern.chars() {
-        let mut next = vec![false; part.len() + 1];
-        if symbol == '*' {
+    for symbol in pattern {
+        let mut next = vec![false; items.len() + 1];
+        if stands_for_many(symbol) {
             let mut open = false;
-            for at in 0..=part.len() {
+            for at in 0..=items.len() {
                 open |= reach[at];
                 next[at] = open;
             }
         } else {
-            for at in 0..part.len() {
-                next[at + 1] = reach[at] && (symbol == '?' || symbol == part[at]);
+            for at in 0..items.len() {
+                next[at + 1] = reach[at] && fits(symbol, &items[at]);
             }
         }
         reach = next;
     }
-    reach[part.len()]
+    reach[items.len()]
 }
 
 #[cfg(test)]
