@@ -14,13 +14,13 @@ use store::Store;
 pub(crate) async fn node(config: &Checked) -> anyhow::Result<Node> {
     let state_dir = &config.state.state_dir;
     make_private(state_dir)?;
-    let _only_one = lock(state_dir)?;
+    let lock_file = lock(state_dir)?;
     let store = Store::open(state_dir)?;
     let node_id = node_id(&store).await?;
     let engine = engine(config, node_id).await?;
     let node = Node::start(config.node(), engine, store).await?;
     // The lock lives as long as the process: a second node on the same state would run jobs twice.
-    std::mem::forget(_only_one);
+    std::mem::forget(lock_file);
     Ok(node)
 }
 

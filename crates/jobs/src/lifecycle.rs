@@ -19,13 +19,13 @@ use crate::{
     supervise::{End, Watch},
 };
 use contracts::{
-    JobId, TaskId, Version,
+    Version,
     job::{JobResult, Timings},
     link::{End as ExecEnd, Exited, Stream},
     problem::Problem,
-    sandbox::{env, label},
+    sandbox::env,
 };
-use executor::{Counters, Exec, Labels, Sandbox, Shape};
+use executor::{Counters, Exec, Sandbox, Shape};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -147,8 +147,7 @@ impl Run<'_> {
             inference: request.sandbox.use_inference,
         };
         let owner = Owned::Job(request.task_id.clone(), request.job_id.clone());
-        let labels = labels(&request.task_id, &request.job_id);
-        let claim = inner.sandboxes.get(&shape, &labels, owner).await?;
+        let claim = inner.sandboxes.get(&shape, owner).await?;
         inner.metrics.sandbox_ready(claim.took.as_secs_f64(), claim.warm);
         Ok(claim)
     }
@@ -321,11 +320,6 @@ impl Run<'_> {
             _ => self.node.inner.sandboxes.release(sandbox),
         }
     }
-}
-
-pub(crate) fn labels(task_id: &TaskId, job_id: &JobId) -> Labels {
-    let ids = [(label::TASK_ID, task_id.as_str()), (label::JOB_ID, job_id.as_str())];
-    ids.into_iter().map(|(name, id)| (name.to_owned(), id.to_owned())).collect()
 }
 
 pub(crate) fn timings(queued: Duration, claim: &Claim) -> Timings {

@@ -1,7 +1,7 @@
 //! Where sandboxes come from and where they go: made for an owner, removed off everybody's path.
 
 use crate::chain;
-use contracts::{JobId, SandboxId, SessionId, TaskId};
+use contracts::{JobId, SandboxId, SessionId, TaskId, sandbox::label};
 use executor::{Engine, EngineError, Labels, Sandbox, Shape};
 use std::{
     collections::HashMap,
@@ -21,6 +21,22 @@ pub enum Owned {
     Session(TaskId, SessionId),
     /// It is on its way out.
     Nobody,
+}
+
+impl Owned {
+    /// What callers find on the container.
+    fn labels(&self) -> Labels {
+        let ids = match self {
+            Self::Job(task, job) => {
+                vec![(label::TASK_ID, task.as_str()), (label::JOB_ID, job.as_str())]
+            }
+            Self::Session(task, session) => {
+                vec![(label::TASK_ID, task.as_str()), (label::SESSION_ID, session.as_str())]
+            }
+            Self::Nobody => Vec::new(),
+        };
+        ids.into_iter().map(|(name, id)| (name.to_owned(), id.to_owned())).collect()
+    }
 }
 
 pub(crate) struct Claim {
@@ -50,16 +66,12 @@ impl Sandboxes {
     }
 
     /// A sandbox of this shape, for this owner alone.
-    pub(crate) async fn get(
-        &self,
-        shape: &Shape,
-        labels: &Labels,
-        owner: Owned,
-    ) -> Result<Claim, EngineError> {
+    pub(crate) async fn get(&self, shape: &Shape, owner: Owned) -> Result<Claim, EngineError> {
         let began = Instant::now();
         let id = draw_id()?;
+        let labels = owner.labels();
         self.owned().insert(id.clone(), owner);
-        match self.engine.create(id.clone(), shape, labels).await {
+        match self.engine.create(id.clone(), shape, &labels).await {
             Ok(sandbox) => {
                 let took = began.elapsed();
                 Ok(Claim { sandbox: Arc::new(sandbox), warm: false, took })

@@ -10,11 +10,10 @@ mod exec;
 
 use crate::{JobError, Node, admission, chain, live::Plan, prepare, sandboxes::Owned};
 use contracts::{
-    Faults, SessionId, TaskId, Version,
-    sandbox::label,
+    SessionId, Version,
     session::{SessionEnd, SessionList, SessionRequest, SessionState, SessionView},
 };
-use executor::{Labels, Sandbox, Shape};
+use executor::{Sandbox, Shape};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -121,8 +120,7 @@ impl Node {
             inference: request.sandbox.use_inference,
         };
         let owner = Owned::Session(request.task_id.clone(), request.session_id.clone());
-        let labels = labels(&request.task_id, &request.session_id);
-        let claim = inner.sandboxes.get(&shape, &labels, owner).await?;
+        let claim = inner.sandboxes.get(&shape, owner).await?;
         inner.metrics.sandbox_ready(claim.took.as_secs_f64(), claim.warm);
         if let Err(error) = prepare::files(&claim.sandbox, &request.sandbox, &inner.config).await {
             inner.sandboxes.release(claim.sandbox);
@@ -281,11 +279,6 @@ fn row(session: &LiveSession, view: &SessionView) -> SessionRow {
     }
 }
 
-fn labels(task_id: &TaskId, session_id: &SessionId) -> Labels {
-    let ids = [(label::TASK_ID, task_id.as_str()), (label::SESSION_ID, session_id.as_str())];
-    ids.into_iter().map(|(name, id)| (name.to_owned(), id.to_owned())).collect()
-}
-
 /// What an exec of an unknown session is told: gone, if it was there once.
 async fn absent(node: &Node, id: &SessionId) -> JobError {
     match node.inner.store.session(id.clone()).await {
@@ -293,8 +286,4 @@ async fn absent(node: &Node, id: &SessionId) -> JobError {
         Ok(None) => JobError::NotFound("session"),
         Err(error) => error.into(),
     }
-}
-
-fn invalid(faults: Faults) -> JobError {
-    JobError::Invalid(faults)
 }

@@ -1,6 +1,6 @@
 //! One command in a session.
 
-use super::{LiveSession, absent, invalid};
+use super::{LiveSession, absent};
 use crate::{
     JobError, Node,
     lifecycle::millis,
@@ -28,7 +28,7 @@ impl Node {
         id: &SessionId,
         request: ExecRequest,
     ) -> Result<ExecResponse, JobError> {
-        request.validate().map_err(invalid)?;
+        request.validate().map_err(JobError::Invalid)?;
         let Some(session) = self.inner.sessions.get(id) else {
             return Err(absent(self, id).await);
         };
