@@ -31,8 +31,10 @@ pub struct Store {
 impl Store {
     /// Opens or makes the file `pinfold.db` in a folder of the caller's.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        let connection = schema::open(&folder.join("pinfold.db"))?;
-        Ok(Self { worker: Arc::new(Worker::start(connection)?) })
+        let path = folder.join("pinfold.db");
+        let connection = schema::open(&path)?;
+        let checkpoints = schema::open(&path)?;
+        Ok(Self { worker: Arc::new(Worker::start(connection, checkpoints)?) })
     }
 
     /// Runs a piece of work in the next transaction; answers after its commit.

@@ -50,6 +50,8 @@ pub(crate) fn open(path: &Path) -> Result<Connection, StoreError> {
     connection.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
+    // Or now and then a commit would pay for bringing a thousand others' pages to the disk.
+    connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(failed)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(64);
     let found: u32 =
