@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Writes target/pinfold/containers.conf and prints its path: what Podman needs to know about this
 # host to run sandboxes at all. Only our own Podman calls read it, by way of CONTAINERS_CONF;
-# /etc/containers belongs to the host's owner and stays as it is.
+# /etc/containers belongs to the host's owner and stays as it is. Beside it goes service.conf, the
+# same with a lighter monitor, for the Podman service that a node uses and for nothing else.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -42,4 +43,7 @@ http_proxy = false
 runtime = "$(runtime)"
 CONF
 mv "$conf.new" "$conf"
+service=$PWD/target/pinfold/service.conf
+{ cat "$conf" && echo "conmon_path = [\"$PWD/deploy/conmon\"]"; } >"$service.new"
+mv "$service.new" "$service"
 echo "$conf"

@@ -28,7 +28,7 @@ answers() {
 }
 
 start() {
-  local pid conf
+  local pid
   if pid=$(running) && answers; then
     echo "podman-service: runs already as $pid on unix://$socket"
     return
@@ -38,11 +38,11 @@ start() {
   ((${#socket} <= 107)) || fail "$socket is longer than the 107 bytes of a socket's path; use a shorter folder"
   mkdir -p "$home"
   rm -f "$socket"
-  conf=$(deploy/containers-conf.sh)
+  deploy/containers-conf.sh >/dev/null
 
   # A clean environment, because an image can name variables that Podman fills in from its own.
   # A session of its own, so that Ctrl-C in a terminal reaches the node and not what it stands on.
-  local keep=("PATH=$PATH:/usr/sbin:/sbin" "HOME=$HOME" "CONTAINERS_CONF=$conf") name
+  local keep=("PATH=$PATH:/usr/sbin:/sbin" "HOME=$HOME" "CONTAINERS_CONF=$home/service.conf") name
   for name in XDG_RUNTIME_DIR XDG_DATA_HOME DBUS_SESSION_BUS_ADDRESS CONTAINERS_STORAGE_CONF; do
     [[ -z ${!name:-} ]] || keep+=("$name=${!name}")
   done
