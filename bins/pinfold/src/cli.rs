@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Cancel { job_id: String },
     /// Show what a job prints, from its start until its end.
     Logs { job_id: String },
+    /// Show the sandboxes that wait for work, by shape.
+    Pool(PoolOptions),
     /// Check this host for running sandboxes: its versions, its settings, and the floor from inside
     /// a real sandbox. Ends with 0 when all holds, 1 when something is weaker here, 2 when something
     /// fails.
@@ -121,6 +123,16 @@ pub(crate) struct JobsQuery {
     /// How many.
     #[arg(long, default_value_t = 20)]
     pub(crate) limit: usize,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PoolOptions {
+    /// Show it again every so many seconds, until it is interrupted.
+    #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1")]
+    pub(crate) watch: Option<u64>,
+    /// Print the node's answer as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {

@@ -2,7 +2,7 @@
 
 use crate::{
     connection::{Connection, Lost},
-    exec::Exec,
+    exec::{Exec, Folders},
     files::{Collection, Puts},
     options::Options,
     process_setup::is_init,
@@ -301,7 +301,7 @@ impl Agent {
                 exec.stderr.read(&mut self.scratch, PIECES);
             }
             exec.enforce(now);
-            if exec.finish(&mut self.scratch, now, || disk_full(options)) {
+            if exec.finish(&mut self.scratch, now, || folders(options)) {
                 self.leftovers
                     .extend(exec.stdout.give_up().into_iter().chain(exec.stderr.give_up()));
             }
@@ -366,6 +366,17 @@ fn folder(options: &Options, root: Root) -> &Path {
         Root::Workspace => &options.workspace,
         Root::Job => &options.job,
     }
+}
+
+/// What the host wants to know of the folders when a command ends.
+fn folders(options: &Options) -> Folders {
+    let entries = std::fs::read_dir(options.job.join("artifacts"));
+    // One that can't be read is the host's to report on.
+    let artifacts = entries.map_or_else(
+        |error| error.kind() != io::ErrorKind::NotFound,
+        |mut entries| entries.next().is_some(),
+    );
+    Folders { disk_full: disk_full(options), artifacts }
 }
 
 /// Whether a folder that has a size of its own has no room left. Outside of a container the folders

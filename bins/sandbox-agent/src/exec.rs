@@ -41,6 +41,12 @@ pub(crate) struct Exec {
     pub(crate) end_told: bool,
 }
 
+/// How the folders are when a command ends.
+pub(crate) struct Folders {
+    pub(crate) disk_full: bool,
+    pub(crate) artifacts: bool,
+}
+
 struct Ended {
     end: End,
     at: Instant,
@@ -156,7 +162,7 @@ impl Exec {
         &mut self,
         scratch: &mut [u8],
         now: Instant,
-        disk_full: impl Fn() -> bool,
+        folders: impl Fn() -> Folders,
     ) -> bool {
         let Some(ended) = self.ended.as_ref().filter(|_| self.exited.is_none()) else {
             return false;
@@ -172,6 +178,7 @@ impl Exec {
         if self.sole && open && !overdue {
             return false;
         }
+        let Folders { disk_full, artifacts } = folders();
         self.exited = Some(Exited {
             end: ended.end.clone(),
             killed_by: self.killed_by,
@@ -180,7 +187,8 @@ impl Exec {
             wall_us: (ended.at - self.started).as_micros() as u64,
             cpu_us: ended.cpu_us,
             max_rss_bytes: ended.max_rss_bytes,
-            disk_full: disk_full(),
+            disk_full,
+            artifacts,
         });
         true
     }

@@ -3,18 +3,20 @@
 mod images;
 mod limits;
 mod listen;
+mod pool;
 mod sessions;
 mod state;
 
 pub use images::{Runtime, Sandbox};
 pub use limits::LimitSet;
 pub use listen::{Listen, Log, LogFormat};
+pub use pool::PoolSettings;
 pub use sessions::{JobTimes, SessionTimes};
 pub use state::State;
 
 use contracts::{Faults, ImageRef};
 use executor::podman::{ImagePolicy, Pull};
-use jobs::NodeConfig;
+use jobs::{NodeConfig, PoolConfig};
 use std::{path::PathBuf, time::Duration};
 
 /// The worker node of Pinfold: runs untrusted jobs in sealed Podman sandboxes, for a dispatcher that
@@ -33,6 +35,8 @@ pub struct Config {
     #[command(flatten)]
     pub sessions: SessionTimes,
     #[command(flatten)]
+    pub pool: PoolSettings,
+    #[command(flatten)]
     pub state: State,
     #[command(flatten)]
     pub log: Log,
@@ -45,6 +49,7 @@ pub struct Checked {
     pub times: JobTimes,
     pub limits: LimitSet,
     pub sessions: SessionTimes,
+    pub pool: PoolConfig,
     pub state: State,
     pub token: String,
     pub default_image: ImageRef,
@@ -61,6 +66,14 @@ impl Config {
         self.sandbox.find_agent(&mut faults);
         self.limits.check(&mut faults);
         self.times.check(&mut faults);
+        let pool = match (&default_image, self.sandbox.container_runtime) {
+            (Some(image), Runtime::Podman) => {
+                let (default, most) = (self.limits.default_limits(), self.limits.max_limits());
+                self.pool.read(image, &default, &most, &mut faults)
+            }
+            // Without a wall, a sandbox is made in no time; and there is no image to keep one of.
+            _ => PoolConfig::off(),
+        };
         match (token, default_image) {
             (Some(token), Some(default_image)) if faults.is_empty() => Ok(Checked {
                 listen: self.listen,
@@ -68,6 +81,7 @@ impl Config {
                 times: self.times,
                 limits: self.limits,
                 sessions: self.sessions,
+                pool,
                 state: self.state,
                 token,
                 default_image,
@@ -104,6 +118,7 @@ impl Checked {
             session_max: self.sessions.session_max,
             session_idle: Duration::from_secs(self.sessions.session_idle_seconds),
             session_lifetime: Duration::from_secs(self.sessions.session_lifetime_seconds),
+            pool: self.pool.clone(),
             sweep_every: Duration::from_secs(self.state.sweep_seconds),
             state_dir: self.state.state_dir.clone(),
         }

@@ -9,12 +9,12 @@ mod telemetry;
 pub(crate) use health::Readiness;
 
 use crate::{
-    problem::{Answer, ApiError},
+    problem::{Answer, ApiError, json},
     request::decode,
     routes::Route,
     server::Front,
 };
-use hyper::{Request, body::Incoming};
+use hyper::{Request, StatusCode, body::Incoming};
 
 pub(crate) async fn handle(
     front: &Front,
@@ -43,6 +43,7 @@ pub(crate) async fn handle(
         Route::SessionExec => sessions::exec(front, id(open)?, request).await,
         Route::EndSession => sessions::end(front, id(open)?).await,
         Route::StopAll => jobs::stop_all(front).await,
+        Route::Pool => Ok(json(StatusCode::OK, &front.node.pool())),
         Route::NodeInfo => telemetry::info(front),
         Route::NodeStats => telemetry::stats(front).await,
         Route::Containers => telemetry::containers(front, &request).await,

@@ -1,6 +1,9 @@
 //! The node's numbers for Prometheus: its jobs, its requests, its own size.
 
+mod pool;
+
 use jobs::Node;
+use pool::PoolMetrics;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{
@@ -31,6 +34,7 @@ pub(crate) struct HttpMetrics {
     seconds: Family<Path, Histogram>,
     resident: Gauge,
     open_files: Gauge,
+    pool: PoolMetrics,
 }
 
 impl HttpMetrics {
@@ -42,6 +46,7 @@ impl HttpMetrics {
             seconds: Family::new_with_constructor(histogram),
             resident: Gauge::default(),
             open_files: Gauge::default(),
+            pool: PoolMetrics::register(&mut registry),
             registry: Registry::default(),
         };
         node.metrics().register(&mut registry);
@@ -72,9 +77,10 @@ impl HttpMetrics {
         self.seconds.get_or_create(&Path { route }).observe(elapsed.as_secs_f64());
     }
 
-    pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
+    pub(crate) fn text(&self, node: &Node) -> Result<String, std::fmt::Error> {
         self.resident.set(resident_bytes().unwrap_or(0));
         self.open_files.set(fs::read_dir("/proc/self/fd").map_or(0, |fds| fds.count() as i64));
+        self.pool.show(&node.pool());
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

@@ -27,6 +27,7 @@ pub(crate) enum Route {
     StopAll,
     NodeInfo,
     NodeStats,
+    Pool,
     Containers,
     Container,
     Logs,
@@ -37,7 +38,7 @@ const POST: Method = Method::POST;
 
 /// `{…}` stands for one segment, a final `{…*}` for the rest of the path.
 #[rustfmt::skip]
-pub(crate) const ROUTES: [(Method, &str, Route); 25] = [
+pub(crate) const ROUTES: [(Method, &str, Route); 26] = [
     (GET,  "/healthz",                                        Route::Health),
     (GET,  "/readyz",                                         Route::Ready),
     (GET,  "/metrics",                                        Route::Metrics),
@@ -61,6 +62,8 @@ pub(crate) const ROUTES: [(Method, &str, Route); 25] = [
     (POST, "/v1/worker/sessions/{session}/end",               Route::EndSession),
 
     (POST, "/v1/worker/admin/stop-all-orchestrator-directed", Route::StopAll),
+
+    (GET,  "/v1/worker/pool",                                 Route::Pool),
 
     (GET,  "/v1/worker/telemetry/node:info",                  Route::NodeInfo),
     (GET,  "/v1/worker/telemetry/node:stats",                 Route::NodeStats),

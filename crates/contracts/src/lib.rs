@@ -11,6 +11,7 @@ pub mod image;
 pub mod job;
 pub mod limits;
 pub mod link;
+pub mod pool;
 pub mod problem;
 pub mod sandbox;
 pub mod session;

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 /// Both ends must speak the same version: the agent's binary is mounted by the host that runs it,
 /// and only an upgrade of the host under a living sandbox can make them differ.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Largest frame. An output chunk, a file chunk or a command with its environment fits.
 pub const MAX_FRAME_BYTES: usize = 1 << 20;
@@ -102,6 +102,8 @@ pub struct Exited {
     pub max_rss_bytes: u64,
     /// A sized mount (`/workspace`, `/tmp` or `/job`) had no room left at the end.
     pub disk_full: bool,
+    /// The folder for artifacts is not empty.
+    pub artifacts: bool,
 }
 
 /// A command that the agent knows of, as it says after a reconnect.

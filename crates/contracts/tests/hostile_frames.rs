@@ -32,6 +32,7 @@ fn corpus() -> Vec<Vec<u8>> {
         cpu_us: 1,
         max_rss_bytes: 1,
         disk_full: true,
+        artifacts: false,
     };
     let messages = [
         FromAgent::Hello {

@@ -1,4 +1,4 @@
-//! The boundary between a job and whatever isolates it: eight verbs, three implementations.
+//! The boundary between a job and whatever isolates it: nine verbs, three implementations.
 //!
 //! `podman` is the product, `direct` runs without any wall for development, `fake` is scripted for
 //! tests of what lies above. All three hand out the same [`Sandbox`], because all three speak the
@@ -24,6 +24,12 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Names the one image that a reference means now, pulling it if the policy says so.
     async fn pin(&self, image: &ImageRef) -> Result<Arc<PinnedImage>, EngineError>;
+
+    /// The same, whatever was found before. Never pulls: for who keeps an eye on images that were
+    /// pinned already.
+    async fn pin_anew(&self, image: &ImageRef) -> Result<Arc<PinnedImage>, EngineError> {
+        self.pin(image).await
+    }
 
     /// Makes a started sandbox whose agent waits for work. Nothing remains of a failed creation.
     async fn create(

@@ -28,6 +28,8 @@ pub struct FakeFaults {
     pub failing_creations: usize,
     pub unreachable: bool,
     pub missing_images: Vec<String>,
+    /// Counts up with each new build of the images: their ids change with it.
+    pub image_build: usize,
     /// Refused limits, as `Engine::unenforceable` gives them: field and reason.
     pub unenforceable: Vec<(String, String)>,
 }
@@ -138,13 +140,14 @@ impl Engine for FakeEngine {
     }
 
     async fn pin(&self, image: &ImageRef) -> Result<Arc<PinnedImage>, EngineError> {
+        let build = self.state().faults.image_build;
         if self.state().faults.missing_images.iter().any(|missing| missing == image.as_str()) {
             let reason = "scripted".to_owned();
             return Err(EngineError::ImageMissing { image: image.clone(), reason });
         }
         Ok(Arc::new(PinnedImage {
             reference: image.clone(),
-            id: format!("fake-{image}"),
+            id: format!("fake-{image}-{build}"),
             env: vec![("PATH".to_owned(), "/bin".to_owned())],
             command: vec!["image-command".to_owned()],
         }))

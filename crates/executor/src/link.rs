@@ -101,6 +101,10 @@ impl Link {
         pong.await.map_err(|_| LinkError::Lost)
     }
 
+    pub(crate) fn is_lost(&self) -> bool {
+        self.routes().is_lost()
+    }
+
     fn routes(&self) -> MutexGuard<'_, Routes> {
         lock(&self.routes)
     }

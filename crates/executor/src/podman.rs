@@ -172,6 +172,10 @@ impl Engine for PodmanEngine {
         self.images.pin(image).await
     }
 
+    async fn pin_anew(&self, image: &ImageRef) -> Result<Arc<PinnedImage>, EngineError> {
+        self.images.pin_anew(image).await
+    }
+
     async fn create(
         &self,
         id: SandboxId,

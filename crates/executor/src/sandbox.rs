@@ -63,6 +63,8 @@ impl Default for Places {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
     pub oom_kills: u64,
+    /// Now, with the files in memory that are charged to it.
+    pub memory_bytes: u64,
     pub memory_peak_bytes: u64,
     pub cpu_us: u64,
 }
@@ -154,6 +156,11 @@ impl Sandbox {
     /// Proves that the agent answers.
     pub async fn ping(&self) -> Result<(), LinkError> {
         self.link.ping().await
+    }
+
+    /// Whether the agent is known to be gone. Costs nothing, and proves nothing about its health.
+    pub fn is_lost(&self) -> bool {
+        self.link.is_lost()
     }
 
     /// Writes one file beneath its root.

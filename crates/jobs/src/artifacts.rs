@@ -22,11 +22,21 @@ pub(crate) struct Left {
     pub(crate) sba_result: Option<serde_json::Value>,
 }
 
-/// Fetches the artifacts of an ended command and keeps them.
+/// What there may be to fetch.
+pub(crate) struct Asked<'a> {
+    /// Over the workspace.
+    pub(crate) globs: &'a [String],
+    /// The agent saw something in the folder for artifacts.
+    pub(crate) in_folder: bool,
+    /// `/job/result.json`.
+    pub(crate) result: bool,
+}
+
+/// Fetches the artifacts of an ended command and keeps them. Asks the agent for nothing when there
+/// is nothing: most jobs leave nothing, and each question costs their caller a round trip.
 pub(crate) async fn collect(
     sandbox: &Sandbox,
-    globs: &[String],
-    has_job_spec: bool,
+    asked: Asked<'_>,
     config: &NodeConfig,
     job_id: &JobId,
 ) -> Result<Left, JobError> {
@@ -34,7 +44,8 @@ pub(crate) async fn collect(
     let (mut files, mut bytes) = (config.artifact_max_files, config.artifact_max_bytes);
     let mut found = Vec::new();
     let mut truncated = false;
-    let sources = [(Root::Job, "artifacts", &everything[..]), (Root::Workspace, "", globs)];
+    let folder = if asked.in_folder { &everything[..] } else { &[] };
+    let sources = [(Root::Job, "artifacts", folder), (Root::Workspace, "", asked.globs)];
     for (root, within, globs) in sources {
         if globs.is_empty() || files == 0 {
             continue;
@@ -46,7 +57,7 @@ pub(crate) async fn collect(
         truncated |= collected.truncated;
         found.extend(collected.files);
     }
-    let sba_result = if has_job_spec { result(sandbox).await? } else { None };
+    let sba_result = if asked.result { result(sandbox).await? } else { None };
     let artifacts = found.iter().map(artifact).collect();
     if !found.is_empty() {
         keep(config, job_id, found).await?;

@@ -1,5 +1,6 @@
 //! What a node is told about itself: ids, caps and times. Read by the program, used here.
 
+use crate::PoolConfig;
 use contracts::{ImageRef, limits::Limits};
 use std::{path::PathBuf, time::Duration};
 
@@ -32,6 +33,7 @@ pub struct NodeConfig {
     pub session_max: usize,
     pub session_idle: Duration,
     pub session_lifetime: Duration,
+    pub pool: PoolConfig,
     /// Between two looks for sandboxes that nobody owns.
     pub sweep_every: Duration,
     /// Where artifacts and uploads are kept, beside the store.

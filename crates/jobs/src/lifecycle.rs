@@ -58,12 +58,18 @@ pub(crate) fn resume(node: &Node, job: Arc<LiveJob>, resumed: Resumed) {
 async fn live(node: Node, job: Arc<LiveJob>, resumed: Option<Resumed>) {
     let id = job.request.job_id.clone();
     let run = Run { node: &node, job: &job };
-    let fate = match resumed {
-        Some(resumed) => run.resume(resumed).await,
+    let (sandbox, fate) = match resumed {
+        Some(resumed) => {
+            let sandbox = Arc::clone(&resumed.sandbox);
+            (Some(sandbox), run.resume(resumed).await)
+        }
         None => run.wait_and_run().await,
     };
     let end = match fate {
         Ok(Fate::Left) => {
+            if let Some(sandbox) = sandbox {
+                sandbox.leave().await;
+            }
             job.leave();
             node.inner.jobs.remove(&id);
             return;
@@ -76,6 +82,9 @@ async fn live(node: Node, job: Arc<LiveJob>, resumed: Option<Resumed>) {
     };
     finish(&node, &job, end).await;
     node.inner.jobs.remove(&id);
+    if let Some(sandbox) = sandbox {
+        node.inner.sandboxes.release(sandbox);
+    }
 }
 
 /// Keeps the end, then tells it.
@@ -87,23 +96,21 @@ pub(crate) async fn finish(node: &Node, job: &LiveJob, end: Result<JobResult, Pr
         job.leave();
         return;
     }
-    let ended = match end {
+    match end {
         Ok(result) => {
             let (status, reason) = (result.outcome.status, result.outcome.reason);
+            let (exit_code, wall_ms) = (result.outcome.exit_code, result.outcome.usage.wall_ms);
+            // Who waits is told first: a log line is a write to a pipe that may be full.
+            job.end(Ended::Result(Box::new(result)));
             node.inner.metrics.job_ended(status, reason);
-            tracing::info!(
-                job_id = %id, task_id = %job.request.task_id, ?status, ?reason,
-                exit_code = result.outcome.exit_code, wall_ms = result.outcome.usage.wall_ms,
-                "job ended"
-            );
-            Ended::Result(Box::new(result))
+            let task_id = &job.request.task_id;
+            tracing::info!(job_id = %id, %task_id, ?status, ?reason, exit_code, wall_ms, "job ended");
         }
         Err(problem) => {
             node.inner.metrics.job_fault(problem.phase.as_deref().unwrap_or("unknown"));
-            Ended::Problem(problem)
+            job.end(Ended::Problem(problem));
         }
-    };
-    job.end(ended);
+    }
 }
 
 struct Run<'a> {
@@ -112,7 +119,8 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn wait_and_run(&self) -> Result<Fate, JobError> {
+    /// The sandbox comes back with the fate: it is let go of when the end has been told.
+    async fn wait_and_run(&self) -> (Option<Arc<Sandbox>>, Result<Fate, JobError>) {
         let inner = &self.node.inner;
         inner.metrics.queued.inc();
         let place = tokio::select! {
@@ -120,21 +128,22 @@ impl Run<'_> {
             () = self.job.cancel.cancelled() => None,
             () = inner.leaving.cancelled() => {
                 inner.metrics.queued.dec();
-                return Ok(Fate::Left);
+                return (None, Ok(Fate::Left));
             }
             place = Arc::clone(&inner.places).acquire_owned() => place.ok(),
         };
         inner.metrics.queued.dec();
         let Some(_place) = place else {
-            return Ok(self.never_ran());
+            return (None, Ok(self.never_ran()));
         };
         let queued = self.job.queued.elapsed();
-        let claim = self.claim().await?;
+        let claim = match self.claim().await {
+            Ok(claim) => claim,
+            Err(error) => return (None, Err(error)),
+        };
         let timings = timings(queued, &claim);
-        let sandbox = Arc::clone(&claim.sandbox);
-        let fate = self.in_sandbox(&sandbox, timings).await;
-        self.let_go(sandbox, &fate).await;
-        fate
+        let fate = self.in_sandbox(&claim.sandbox, timings).await;
+        (Some(claim.sandbox), fate)
     }
 
     async fn claim(&self) -> Result<Claim, JobError> {
@@ -197,12 +206,7 @@ impl Run<'_> {
             None => self.start(&sandbox).await,
         };
         let timings = Timings::default();
-        let fate = match exec {
-            Ok(exec) => self.watch(&sandbox, exec, started_at, deadline_at, timings).await,
-            Err(error) => Err(error),
-        };
-        self.let_go(sandbox, &fate).await;
-        fate
+        self.watch(&sandbox, exec?, started_at, deadline_at, timings).await
     }
 
     async fn watch(
@@ -256,9 +260,13 @@ impl Run<'_> {
             _ => {
                 let request = &self.job.request;
                 let globs = &request.sandbox.artifacts;
-                let has_spec = request.sandbox.job_spec_json.is_some();
+                let asked = artifacts::Asked {
+                    globs,
+                    in_folder: exited.artifacts,
+                    result: request.sandbox.job_spec_json.is_some(),
+                };
                 let config = &self.node.inner.config;
-                artifacts::collect(sandbox, globs, has_spec, config, &request.job_id).await?
+                artifacts::collect(sandbox, asked, config, &request.job_id).await?
             }
         };
         let result = self.result(verdict, Some(&exited), counters, times);
@@ -311,13 +319,6 @@ impl Run<'_> {
             artifacts: Vec::new(),
             artifacts_truncated: false,
             sba_result: None,
-        }
-    }
-
-    async fn let_go(&self, sandbox: Arc<Sandbox>, fate: &Result<Fate, JobError>) {
-        match fate {
-            Ok(Fate::Left) => sandbox.leave().await,
-            _ => self.node.inner.sandboxes.release(sandbox),
         }
     }
 }

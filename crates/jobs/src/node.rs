@@ -3,6 +3,7 @@
 use crate::{
     JobError, JobEvent, Metrics, NodeConfig, admission, artifacts, events, lifecycle,
     live::{LiveJob, LiveJobs},
+    pool::{self, Pool},
     reconcile,
     sandboxes::{Owned, Sandboxes},
     sessions::Sessions,
@@ -15,6 +16,7 @@ use contracts::{
         JobList, JobRequest, JobResult, JobState, JobView, StopAllResponse, StopResponse,
         StopStatus, UploadResponse,
     },
+    pool::PoolView,
     problem::Problem,
 };
 use executor::{Engine, Found};
@@ -44,7 +46,7 @@ pub(crate) struct Inner {
     pub(crate) sandboxes: Sandboxes,
     /// One permit per job that may run.
     pub(crate) places: Arc<Semaphore>,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Arc<Metrics>,
     /// Owner of every task of the node; drained by `drain`.
     pub(crate) tasks: TaskTracker,
     /// New work is turned away.
@@ -80,13 +82,16 @@ impl Node {
         store: Store,
     ) -> Result<Self, JobError> {
         let tasks = TaskTracker::new();
-        let sandboxes = Sandboxes::new(Arc::clone(&engine), tasks.clone());
+        let metrics = Arc::new(Metrics::default());
+        let pool = Arc::new(Pool::new(config.pool.clone()));
+        let engine_too = Arc::clone(&engine);
+        let sandboxes = Sandboxes::new(engine_too, pool, Arc::clone(&metrics), tasks.clone());
         let inner = Inner {
             places: Arc::new(Semaphore::new(config.max_running)),
             jobs: LiveJobs::default(),
             sessions: Sessions::default(),
             sandboxes,
-            metrics: Metrics::default(),
+            metrics,
             tasks,
             draining: AtomicBool::new(false),
             leaving: CancellationToken::new(),
@@ -99,6 +104,7 @@ impl Node {
         reconcile::take_up(&node).await?;
         node.inner.settled.store(true, Ordering::Release);
         reconcile::keep_swept(&node);
+        node.inner.tasks.spawn(pool::keep(node.clone()));
         Ok(node)
     }
 
@@ -240,6 +246,11 @@ impl Node {
             (found, owned)
         };
         Ok(found.into_iter().map(owner).collect())
+    }
+
+    /// What waits for work, by shape.
+    pub fn pool(&self) -> PoolView {
+        self.inner.sandboxes.pool.view()
     }
 
     pub fn is_draining(&self) -> bool {

@@ -186,6 +186,7 @@ mod tests {
             cpu_us: 0,
             max_rss_bytes: 0,
             disk_full: false,
+            artifacts: false,
         }
     }
 

@@ -1,6 +1,7 @@
-//! Where sandboxes come from and where they go: made for an owner, removed off everybody's path.
+//! Where sandboxes come from and where they go: out of the pool or made for an owner, and removed
+//! off everybody's path.
 
-use crate::chain;
+use crate::{chain, metrics::Metrics, pool::Pool};
 use contracts::{JobId, SandboxId, SessionId, TaskId, sandbox::label};
 use executor::{Engine, EngineError, Labels, Sandbox, Shape};
 use std::{
@@ -8,17 +9,23 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 /// Tries to remove a sandbox before it is left to the sweep.
 const REMOVAL_PAUSES: [Duration; 3] =
     [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5)];
 
+/// Removals at a time. They are never urgent, and more of them only slow each other and the jobs.
+const MOST_REMOVALS: usize = 4;
+
 /// Whose a sandbox is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owned {
     Job(TaskId, JobId),
     Session(TaskId, SessionId),
+    /// It waits for whoever claims it.
+    Pool,
     /// It is on its way out.
     Nobody,
 }
@@ -33,7 +40,7 @@ impl Owned {
             Self::Session(task, session) => {
                 vec![(label::TASK_ID, task.as_str()), (label::SESSION_ID, session.as_str())]
             }
-            Self::Nobody => Vec::new(),
+            Self::Pool | Self::Nobody => Vec::new(),
         };
         ids.into_iter().map(|(name, id)| (name.to_owned(), id.to_owned())).collect()
     }
@@ -45,7 +52,17 @@ pub(crate) struct Claim {
     pub(crate) took: Duration,
 }
 
+/// What the pool had: at most one sandbox, and those that it found dead on the way.
+#[derive(Default)]
+pub(crate) struct Claimed {
+    pub(crate) sandbox: Option<Arc<Sandbox>>,
+    pub(crate) dead: Vec<Arc<Sandbox>>,
+}
+
 pub(crate) struct Sandboxes {
+    pub(crate) pool: Arc<Pool>,
+    metrics: Arc<Metrics>,
+    removals: Arc<Semaphore>,
     engine: Arc<dyn Engine>,
     tasks: TaskTracker,
     /// Registered before they are made, so that no sweep takes one for an orphan.
@@ -53,8 +70,14 @@ pub(crate) struct Sandboxes {
 }
 
 impl Sandboxes {
-    pub(crate) fn new(engine: Arc<dyn Engine>, tasks: TaskTracker) -> Self {
-        Self { engine, tasks, owned: Arc::default() }
+    pub(crate) fn new(
+        engine: Arc<dyn Engine>,
+        pool: Arc<Pool>,
+        metrics: Arc<Metrics>,
+        tasks: TaskTracker,
+    ) -> Self {
+        let removals = Arc::new(Semaphore::new(MOST_REMOVALS));
+        Self { pool, metrics, removals, engine, tasks, owned: Arc::default() }
     }
 
     fn owned(&self) -> MutexGuard<'_, HashMap<SandboxId, Owned>> {
@@ -68,19 +91,30 @@ impl Sandboxes {
     /// A sandbox of this shape, for this owner alone.
     pub(crate) async fn get(&self, shape: &Shape, owner: Owned) -> Result<Claim, EngineError> {
         let began = Instant::now();
+        let Claimed { sandbox, dead } = self.pool.claim(shape);
+        dead.into_iter().for_each(|sandbox| self.release(sandbox));
+        if let Some(sandbox) = sandbox {
+            self.owned().insert(sandbox.id().clone(), owner);
+            return Ok(Claim { sandbox, warm: true, took: began.elapsed() });
+        }
+        let _urgent = self.pool.urgent();
+        let sandbox = self.make(shape, owner).await?;
+        Ok(Claim { sandbox, warm: false, took: began.elapsed() })
+    }
+
+    pub(crate) async fn make(
+        &self,
+        shape: &Shape,
+        owner: Owned,
+    ) -> Result<Arc<Sandbox>, EngineError> {
         let id = draw_id()?;
         let labels = owner.labels();
         self.owned().insert(id.clone(), owner);
-        match self.engine.create(id.clone(), shape, &labels).await {
-            Ok(sandbox) => {
-                let took = began.elapsed();
-                Ok(Claim { sandbox: Arc::new(sandbox), warm: false, took })
-            }
-            Err(error) => {
-                self.owned().remove(&id);
-                Err(error)
-            }
+        let made = self.engine.create(id.clone(), shape, &labels).await;
+        if made.is_err() {
+            self.owned().remove(&id);
         }
+        made.map(Arc::new)
     }
 
     /// One that an earlier life of the node made for this owner.
@@ -100,9 +134,15 @@ impl Sandboxes {
     /// Ends a sandbox and removes what belongs to it, in a task of its own.
     pub(crate) fn release(&self, sandbox: Arc<Sandbox>) {
         let (engine, owned) = (Arc::clone(&self.engine), Arc::clone(&self.owned));
+        let (removals, metrics) = (Arc::clone(&self.removals), Arc::clone(&self.metrics));
+        let pool = Arc::clone(&self.pool);
         let id = sandbox.id().clone();
         lock(&owned).insert(id.clone(), Owned::Nobody);
         self.tasks.spawn(async move {
+            pool.rush.over().await;
+            // Before its turn, so that nothing of it runs on until then.
+            let _reported_by_the_removal = sandbox.kill().await;
+            let _turn = removals.acquire_owned().await;
             let mut removed = sandbox.close().await;
             for pause in REMOVAL_PAUSES {
                 let Err(error) = &removed else { break };
@@ -111,6 +151,7 @@ impl Sandboxes {
                 removed = engine.remove(&id).await;
             }
             if let Err(error) = removed {
+                metrics.removal_failures.inc();
                 tracing::error!(sandbox = %id, error = %chain(&error), "left to the sweep");
             }
             lock(&owned).remove(&id);

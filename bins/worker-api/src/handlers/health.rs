@@ -47,7 +47,7 @@ pub(super) async fn ready(front: &Front) -> Result<Answer, ApiError> {
 }
 
 pub(super) fn metrics(front: &Front) -> Result<Answer, ApiError> {
-    let text = front.metrics.text().map_err(|_| ApiError::Internal("metrics"))?;
+    let text = front.metrics.text(&front.node).map_err(|_| ApiError::Internal("metrics"))?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(full(StatusCode::OK, kind, text))
 }

@@ -159,6 +159,7 @@ async fn run(
         cpu_us: 0,
         max_rss_bytes: 0,
         disk_full: program.disk_full,
+        artifacts: program.leaves.iter().any(|(root, ..)| *root == Root::Job),
     }));
 }
 

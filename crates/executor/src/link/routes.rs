@@ -119,6 +119,10 @@ impl Routes {
         self.pongs.clear();
     }
 
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost
+    }
+
     fn alive(&self) -> Result<(), LinkError> {
         if self.lost { Err(LinkError::Lost) } else { Ok(()) }
     }

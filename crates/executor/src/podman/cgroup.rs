@@ -49,15 +49,18 @@ impl Cgroup {
     }
 
     pub(super) fn counters(&self) -> Counters {
-        let (oom_kills, memory_peak_bytes) = match (&self.memory, &self.unified) {
+        let (oom_kills, memory_bytes, memory_peak_bytes) = match (&self.memory, &self.unified) {
             (Some(at), _) => (
                 keyed(&at.join("memory.oom_control"), "oom_kill"),
+                number(&at.join("memory.usage_in_bytes")),
                 number(&at.join("memory.max_usage_in_bytes")),
             ),
-            (None, Some(at)) => {
-                (keyed(&at.join("memory.events"), "oom_kill"), number(&at.join("memory.peak")))
-            }
-            (None, None) => (None, None),
+            (None, Some(at)) => (
+                keyed(&at.join("memory.events"), "oom_kill"),
+                number(&at.join("memory.current")),
+                number(&at.join("memory.peak")),
+            ),
+            (None, None) => (None, None, None),
         };
         let cpu_us = match (&self.cpu, &self.unified) {
             (Some(at), _) => number(&at.join("cpuacct.usage")).map(|nanos| nanos / 1000),
@@ -66,6 +69,7 @@ impl Cgroup {
         };
         Counters {
             oom_kills: oom_kills.unwrap_or(0),
+            memory_bytes: memory_bytes.unwrap_or(0),
             memory_peak_bytes: memory_peak_bytes.unwrap_or(0),
             cpu_us: cpu_us.unwrap_or(0),
         }

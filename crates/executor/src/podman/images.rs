@@ -58,19 +58,48 @@ impl Images {
     }
 
     pub(super) async fn pin(&self, image: &ImageRef) -> Result<Arc<PinnedImage>, EngineError> {
-        if self.allow.as_ref().is_some_and(|allow| !allow.is_match(image.as_str())) {
-            let reason = "it is not on this node's list of allowed images".to_owned();
-            return Err(EngineError::ImageRefused { image: image.clone(), reason });
-        }
+        self.check_allowed(image)?;
         if let Some((seen, pinned)) = self.known().get(image)
             && seen.elapsed() < BELIEVED
         {
             return Ok(Arc::clone(pinned));
         }
-        let pinned = Arc::new(pinned(image, self.look_up(image).await?)?);
+        let found = self.look_up(image).await?;
+        self.remember(image, found)
+    }
+
+    /// Looks without believing what was seen before, and without pulling.
+    pub(super) async fn pin_anew(&self, image: &ImageRef) -> Result<Arc<PinnedImage>, EngineError> {
+        self.check_allowed(image)?;
+        let found = self.api.image(image).await?;
+        let reason = || "it was not found".to_owned();
+        let missing = || EngineError::ImageMissing { image: image.clone(), reason: reason() };
+        self.remember(image, found.ok_or_else(missing)?)
+    }
+
+    fn check_allowed(&self, image: &ImageRef) -> Result<(), EngineError> {
+        if self.allow.as_ref().is_some_and(|allow| !allow.is_match(image.as_str())) {
+            let reason = "it is not on this node's list of allowed images".to_owned();
+            return Err(EngineError::ImageRefused { image: image.clone(), reason });
+        }
+        Ok(())
+    }
+
+    /// An image that has not changed keeps its one copy: shapes in use share it.
+    fn remember(
+        &self,
+        image: &ImageRef,
+        found: Inspected,
+    ) -> Result<Arc<PinnedImage>, EngineError> {
+        let mut pinned = Arc::new(pinned(image, found)?);
         let mut known = self.known();
         if known.len() >= MAX_REMEMBERED {
             known.clear();
+        }
+        if let Some((_, before)) = known.get(image)
+            && *before == pinned
+        {
+            pinned = Arc::clone(before);
         }
         known.insert(image.clone(), (Instant::now(), Arc::clone(&pinned)));
         Ok(pinned)

@@ -116,6 +116,7 @@ fn command(session: &LiveSession, request: &ExecRequest, flood_bytes: u64) -> Co
 /// What was counted during one command; the peak is the sandbox's own.
 fn since(before: Counters, after: Counters) -> Counters {
     Counters {
+        memory_bytes: after.memory_bytes,
         oom_kills: after.oom_kills.saturating_sub(before.oom_kills),
         memory_peak_bytes: after.memory_peak_bytes,
         cpu_us: after.cpu_us.saturating_sub(before.cpu_us),

@@ -1,108 +1,19 @@
-//! The node's promises, on a scripted engine and a real store: who runs what, once, and what is told.
+//! Jobs and sessions: who runs what, once, and what is told.
 
+use crate::world::{World, job, result, session, sleeping};
 use contracts::{
-    ImageRef, JobId, SessionId, TaskId, Version,
+    ImageRef, JobId, SessionId, Version,
     event::Position,
-    job::{JobRequest, JobResult, JobState, Reason, Status, StopStatus},
-    limits::Limits,
+    job::{JobState, Reason, Status, StopStatus},
     link::{End, Root},
-    sandbox::SandboxSpec,
     session::{ExecRequest, SessionEnd, SessionRequest, SessionState},
 };
 use executor::{
-    Counters, Engine,
+    Counters,
     fake::{FakeEngine, Program},
 };
-use jobs::{Ended, JobError, JobEventKind, Node, NodeConfig};
-use std::{sync::Arc, time::Duration};
-use store::Store;
-
-struct World {
-    engine: Arc<FakeEngine>,
-    folder: tempfile::TempDir,
-    config: NodeConfig,
-}
-
-impl World {
-    fn new(engine: FakeEngine) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let config = NodeConfig {
-            default_image: ImageRef::new("base").unwrap(),
-            default_timeout: Duration::from_secs(60),
-            max_timeout: Duration::from_secs(120),
-            default_limits: Limits::DEFAULT,
-            max_limits: Limits::MAXIMUM,
-            max_running: 2,
-            max_queued: 2,
-            term_grace: Duration::from_millis(20),
-            stop_grace: Duration::from_millis(20),
-            flood_bytes: 1 << 20,
-            retention: Duration::from_secs(3600),
-            artifact_max_files: 10,
-            artifact_max_bytes: 1 << 20,
-            upload_max_bytes: 1 << 20,
-            upload_keep: Duration::from_secs(60),
-            session_max: 4,
-            session_idle: Duration::from_secs(60),
-            session_lifetime: Duration::from_secs(60),
-            sweep_every: Duration::from_secs(3600),
-            state_dir: folder.path().to_owned(),
-        };
-        Self { engine: Arc::new(engine), folder, config }
-    }
-
-    async fn node(&self) -> Node {
-        let store = Store::open(self.folder.path()).unwrap();
-        let engine: Arc<dyn Engine> = Arc::clone(&self.engine) as _;
-        Node::start(self.config.clone(), engine, store).await.unwrap()
-    }
-
-    /// Waits for something that the node does in its own time.
-    async fn until(&self, mut holds: impl FnMut() -> bool) {
-        let waited = tokio::time::timeout(Duration::from_secs(5), async {
-            while !holds() {
-                tokio::task::yield_now().await;
-            }
-        });
-        waited.await.expect("the condition never held");
-    }
-}
-
-fn job(id: &str, command: &[&str]) -> JobRequest {
-    let command = command.iter().map(|word| (*word).to_owned()).collect();
-    JobRequest {
-        version: Version,
-        task_id: TaskId::new("t").unwrap(),
-        job_id: JobId::new(id).unwrap(),
-        sandbox: SandboxSpec { command, ..Default::default() },
-    }
-}
-
-fn session(id: &str) -> SessionRequest {
-    SessionRequest {
-        version: Version,
-        task_id: TaskId::new("t").unwrap(),
-        session_id: SessionId::new(id).unwrap(),
-        sandbox: SandboxSpec::default(),
-        lifetime_seconds: None,
-        idle_seconds: None,
-    }
-}
-
-fn result(ended: Result<Ended, JobError>) -> JobResult {
-    match ended {
-        Ok(Ended::Result(result)) => *result,
-        other => panic!("expected a result, got {other:?}"),
-    }
-}
-
-fn sleeping() -> FakeEngine {
-    FakeEngine::new(|command| match command.argv[0].as_str() {
-        "sleep" => Program::runs_for(Duration::from_secs(600)),
-        "stubborn" => Program { ignores_term: true, ..Program::runs_for(Duration::from_secs(600)) },
-        _ => Program::prints(&command.argv.join(" ")),
-    })
-}
+use jobs::{Ended, JobError, JobEventKind};
+use std::time::Duration;
 
 #[tokio::test]
 async fn a_job_is_run_and_its_sandbox_removed() {

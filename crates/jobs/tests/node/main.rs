@@ -1,0 +1,5 @@
+//! The node's promises, on a scripted engine and a real store.
+
+mod jobs;
+mod pool;
+mod world;
