@@ -1,41 +1,68 @@
-//! Measures a node against plain Podman, both sides in one run, and writes the figures down.
+//! Measures a node against plain Podman, both sides in one run, and writes the figures down in
+//! docs/benchmarks.
 
+mod burst;
+mod footprint;
 mod jobs;
-mod load;
+mod mix;
 mod node;
+mod podman;
 mod report;
+mod soak;
+mod stats;
+mod usage;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use std::time::Duration;
 
 /// Measure Pinfold against plain Podman on this machine.
 #[derive(Debug, Parser)]
+struct Arguments {
+    /// Print the page and don't write it.
+    #[arg(long, global = true)]
+    dry: bool,
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, Subcommand)]
 enum Bench {
-    /// One job at a time, cold, alternating with `podman run --rm`; then eight clients at once.
+    /// One job at a time: plain Podman, cold, and out of the pool, in turns.
     Jobs {
-        /// Pairs of measurements.
         #[arg(long, default_value_t = 30)]
-        pairs: usize,
-        /// Seconds of eight clients at once.
-        #[arg(long, default_value_t = 30)]
+        rounds: usize,
+    },
+    /// A hundred jobs at once.
+    Burst {
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+    },
+    /// Idle, at saturation, and under a mix of jobs for long.
+    Soak {
+        /// Seconds at saturation.
+        #[arg(long, default_value_t = 60)]
         seconds: u64,
-        /// Don't write docs/benchmarks.md.
-        #[arg(long)]
-        dry: bool,
+        /// Minutes of the mix.
+        #[arg(long, default_value_t = 20)]
+        minutes: u64,
+        /// Podman's socket, as the node uses it.
+        #[arg(long, env = "CONTAINER_HOST")]
+        container_host: String,
     },
 }
 
 fn main() -> anyhow::Result<()> {
-    let Bench::Jobs { pairs, seconds, dry } = Bench::parse();
-    let node = node::Node::start()?;
-    let alternating = jobs::alternate(&node, pairs)?;
-    let load = load::run(&node, 8, seconds)?;
-    node.stop()?;
-    let report = report::text(&alternating, &load)?;
-    println!("{report}");
-    if !dry {
-        std::fs::write("docs/benchmarks.md", report)?;
-    }
-    anyhow::ensure!(load.errors == 0, "{} jobs went wrong under load", load.errors);
-    anyhow::ensure!(load.before == load.after, "something leaked: {load:?}");
-    Ok(())
+    let Arguments { dry, bench } = Arguments::parse();
+    let (name, page) = match bench {
+        Bench::Jobs { rounds } => ("jobs", jobs::run(rounds)?),
+        Bench::Burst { rounds } => ("burst", burst::run(rounds)?),
+        Bench::Soak { seconds, minutes, container_host } => {
+            let times = soak::Times {
+                sustained: Duration::from_secs(seconds),
+                mixed: Duration::from_secs(minutes * 60),
+            };
+            ("soak", soak::run(&times, &container_host)?)
+        }
+    };
+    page.finish(name, dry)
 }

@@ -1,6 +1,7 @@
 //! The node that is measured: a real worker-api, with its state in a folder that goes with it.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
@@ -8,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-pub(crate) const IMAGE: &str = "localhost/pinfold/base:latest";
+pub(crate) const BASE: &str = "localhost/pinfold/base:latest";
+pub(crate) const PYTHON: &str = "localhost/pinfold/python:latest";
 const TOKEN: &str = "bench";
 
 pub(crate) struct Node {
@@ -18,10 +20,16 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn start() -> anyhow::Result<Self> {
+    /// A node that keeps so many sandboxes of each image waiting.
+    pub(crate) fn start(waiting: &[(&str, usize)]) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let here = std::env::current_exe()?;
         let programs = here.parent().context("this program is in a folder")?;
+        let max: usize = waiting.iter().map(|(_, count)| count).sum();
+        let shapes: Vec<Value> = waiting
+            .iter()
+            .map(|(image, count)| json!({"image": image, "min": count, "max": count}))
+            .collect();
         let mut child = Command::new(programs.join("worker-api"))
             .env("LISTEN_ADDR", "127.0.0.1:0")
             .env("WORKER_API_BEARER_TOKEN", TOKEN)
@@ -29,6 +37,10 @@ impl Node {
             .env("WORKSPACE_ROOT", folder.path().join("workspaces"))
             .env("LOG_FORMAT", "text")
             .env("LOG_LEVEL", "worker_api=info,warn")
+            .env("MAX_QUEUED", "1000")
+            .env("POOL_MAX", max.to_string())
+            .env("POOL_MIN", "0")
+            .env("POOL_SHAPES", json!(shapes).to_string())
             .stderr(Stdio::piped())
             .spawn()
             .context("worker-api, beside this program")?;
@@ -41,11 +53,25 @@ impl Node {
         };
         // Nobody may block it by not reading its log.
         std::thread::spawn(move || lines.for_each(drop));
-        Ok(Self { child, address, folder })
+        let node = Self { child, address, folder };
+        node.wait_until_full()?;
+        Ok(node)
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    pub(crate) fn wait_until_full(&self) -> anyhow::Result<()> {
+        let mut client = self.client()?;
+        for _ in 0..600 {
+            let pool = client.get("/v1/worker/pool")?;
+            if pool["making"] == 0 && pool["ready"] == pool["max"] {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        bail!("the pool never filled: {}", client.get("/v1/worker/pool")?)
     }
 
     /// Sandboxes that have a folder now.
@@ -69,7 +95,7 @@ impl Node {
         let pid = rustix::process::Pid::from_raw(self.child.id() as i32).context("a pid")?;
         rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
         let status = self.child.wait()?;
-        anyhow::ensure!(status.success(), "worker-api ended with {status}");
+        ensure!(status.success(), "worker-api ended with {status}");
         Ok(())
     }
 }
@@ -80,30 +106,42 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Runs a command as a job and gives what it printed.
-    pub(crate) fn run(&mut self, job_id: &str, command: &[&str]) -> anyhow::Result<String> {
-        let body = serde_json::json!({
-            "version": 1, "task_id": "bench", "job_id": job_id,
-            "sandbox": {"image": IMAGE, "command": command},
-        })
-        .to_string();
+    /// Runs a command as a job and gives the whole answer.
+    pub(crate) fn answer(&mut self, job_id: &str, sandbox: &Value) -> anyhow::Result<Value> {
+        let body = json!({"version": 1, "task_id": "bench", "job_id": job_id, "sandbox": sandbox});
+        self.ask("POST", "/v1/worker/jobs:run", &body.to_string())
+    }
+
+    /// Runs a command as a job that has to succeed.
+    pub(crate) fn run(
+        &mut self,
+        image: &str,
+        job_id: &str,
+        command: &[&str],
+    ) -> anyhow::Result<Value> {
+        let answer = self.answer(job_id, &json!({"image": image, "command": command}))?;
+        ensure!(answer["status"] == "completed", "{answer}");
+        Ok(answer)
+    }
+
+    pub(crate) fn get(&mut self, path: &str) -> anyhow::Result<Value> {
+        self.ask("GET", path, "")
+    }
+
+    fn ask(&mut self, method: &str, path: &str, body: &str) -> anyhow::Result<Value> {
         let request = format!(
-            "POST /v1/worker/jobs:run HTTP/1.1\r\nhost: node\r\nauthorization: Bearer {TOKEN}\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: node\r\nauthorization: Bearer {TOKEN}\r\n\
              content-length: {}\r\n\r\n{body}",
             body.len()
         );
         self.stream.get_mut().write_all(request.as_bytes())?;
         let mut length = 0;
-        let mut status = String::new();
         loop {
             let mut line = String::new();
-            self.stream.read_line(&mut line)?;
+            ensure!(self.stream.read_line(&mut line)? > 0, "the node closed the connection");
             let line = line.trim_end().to_ascii_lowercase();
             if line.is_empty() {
                 break;
-            }
-            if status.is_empty() {
-                status.clone_from(&line);
             }
             if let Some(value) = line.strip_prefix("content-length: ") {
                 length = value.parse()?;
@@ -111,10 +149,6 @@ impl Client {
         }
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
-        let answer: serde_json::Value = serde_json::from_slice(&body)?;
-        match answer["stdout"].as_str() {
-            Some(stdout) if answer["status"] == "completed" => Ok(stdout.to_owned()),
-            _ => bail!("{status}: {answer}"),
-        }
+        Ok(serde_json::from_slice(&body)?)
     }
 }

@@ -1,69 +1,61 @@
-//! The figures as a page: machine, command, sums, raw data.
+//! The figures as a page of docs/benchmarks: machine, command, sums, verdicts.
 
-use crate::{
-    jobs::{Alternating, median},
-    load::{Footprint, Load},
-};
-use std::{fmt::Write, process::Command};
+use crate::{footprint::Footprint, podman};
+use std::process::Command;
 
-/// The design's bar for a cold job, as a share of plain Podman's time.
-const COLD_BAR: f64 = 0.6;
+pub(crate) struct Page {
+    text: String,
+}
 
-pub(crate) fn text(jobs: &Alternating, load: &Load) -> Result<String, std::fmt::Error> {
-    let mut page = String::from(
-        "# Benchmarks\n\nMeasured by `just bench jobs`, which writes this page. Ratios compare both sides in one run.\n\n",
-    );
-    writeln!(page, "Machine: {}\n", machine())?;
-    let ratio = jobs.ratio();
-    let verdict = if ratio <= COLD_BAR { "reached" } else { "NOT reached" };
-    writeln!(page, "## One job at a time, no pool\n")?;
-    writeln!(page, "| | median ms |\n|---|---|")?;
-    writeln!(
-        page,
-        "| `podman run --rm --network=none … echo hello` | {:.1} |",
-        median(&jobs.podman)
-    )?;
-    writeln!(page, "| the same as a cold job over HTTP | {:.1} |", median(&jobs.cold))?;
-    writeln!(
-        page,
-        "\nMedian of the paired ratios: **{ratio:.2}**; the bar is {COLD_BAR}: {verdict}.\n"
-    )?;
-    let Load { clients, seconds, jobs: count, errors, p50_ms, before, after } = load;
-    writeln!(page, "## {clients} clients for {seconds:.0} s\n")?;
-    writeln!(
-        page,
-        "{count} jobs, {errors} errors, {:.1} jobs/s, median {p50_ms:.0} ms.\n",
-        *count as f64 / seconds
-    )?;
-    writeln!(
-        page,
-        "| | containers | cgroups | folders | open files of the node |\n|---|---|---|---|---|"
-    )?;
-    row(&mut page, "before", before)?;
-    row(&mut page, "after", after)?;
-    writeln!(page, "\n## Raw data, in ms, pair by pair\n\n```text")?;
-    for (podman, cold) in jobs.podman.iter().zip(&jobs.cold) {
-        writeln!(page, "podman {podman:7.1}   cold job {cold:7.1}   ratio {:.2}", cold / podman)?;
+impl Page {
+    pub(crate) fn new(title: &str, command: &str) -> anyhow::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let kernel = Command::new("uname").arg("-r").output()?;
+        let kernel = String::from_utf8_lossy(&kernel.stdout).trim().to_owned();
+        let podman = podman::version()?;
+        Ok(Self {
+            text: format!(
+                "# {title}\n\nWritten by `{command}`, both sides in one run, on {cores} cores, \
+                 kernel {kernel}, Podman {podman}.\n"
+            ),
+        })
     }
-    writeln!(page, "```")?;
-    Ok(page)
-}
 
-fn row(page: &mut String, name: &str, footprint: &Footprint) -> std::fmt::Result {
-    let Footprint { containers, cgroups, folders, open_files } = footprint;
-    writeln!(page, "| {name} | {containers} | {cgroups} | {folders} | {open_files} |")
-}
+    pub(crate) fn section(&mut self, title: &str) {
+        self.text += &format!("\n## {title}\n");
+    }
 
-fn machine() -> String {
-    let said = |program: &str, arguments: &[&str]| {
-        let output = Command::new(program).args(arguments).output();
-        output.map_or_else(
-            |_| "?".to_owned(),
-            |o| String::from_utf8_lossy(&o.stdout).trim().to_owned(),
-        )
-    };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let kernel = said("uname", &["-r"]);
-    let podman = said("podman", &["version", "--format", "{{.Client.Version}}"]);
-    format!("{cores} cores, kernel {kernel}, Podman {podman}")
+    pub(crate) fn line(&mut self, line: &str) {
+        self.text += &format!("\n{line}\n");
+    }
+
+    pub(crate) fn table(&mut self, head: &str, rows: &[String]) {
+        let columns = head.matches('|').count() - 1;
+        self.text += &format!("\n{head}\n|{}\n", "---|".repeat(columns));
+        for row in rows {
+            self.text += &format!("{row}\n");
+        }
+    }
+
+    /// What was to be reached, and whether it was.
+    pub(crate) fn bar(&mut self, what: &str, reached: bool) {
+        self.line(&format!("- {what}: {}", if reached { "reached" } else { "**NOT reached**" }));
+    }
+
+    pub(crate) fn footprints(&mut self, before: &Footprint, after: &Footprint) {
+        let rows = [("before", before), ("after", after)].map(|(name, footprint)| {
+            let Footprint { containers, cgroups, folders, open_files } = footprint;
+            format!("| {name} | {containers} | {cgroups} | {folders} | {open_files} |")
+        });
+        self.table("| | containers | cgroups | folders | open files of the node |", &rows);
+    }
+
+    pub(crate) fn finish(self, name: &str, dry: bool) -> anyhow::Result<()> {
+        println!("{}", self.text);
+        if !dry {
+            std::fs::create_dir_all("docs/benchmarks")?;
+            std::fs::write(format!("docs/benchmarks/{name}.md"), self.text)?;
+        }
+        Ok(())
+    }
 }

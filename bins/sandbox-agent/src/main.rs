@@ -25,6 +25,10 @@ fn main() -> ExitCode {
             println!("{}", probe::report());
             return ExitCode::SUCCESS;
         }
+        Ok(Mode::Version) => {
+            println!("sandbox-agent {}", env!("CARGO_PKG_VERSION"));
+            return ExitCode::SUCCESS;
+        }
         Err(message) => {
             eprintln!("sandbox-agent: {message}");
             return ExitCode::from(64);

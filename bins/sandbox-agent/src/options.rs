@@ -7,6 +7,7 @@ pub(crate) enum Mode {
     Agent(Options),
     /// Look at the floor from inside, print what was found, and end.
     Probe,
+    Version,
 }
 
 /// Where things are. The defaults are those of every container.
@@ -28,6 +29,7 @@ impl Options {
         while let Some(word) = words.next() {
             let place = match word.as_str() {
                 "probe" => return Ok(Mode::Probe),
+                "--version" => return Ok(Mode::Version),
                 "--link" => &mut options.link,
                 "--root-workspace" => &mut options.workspace,
                 "--root-job" => &mut options.job,

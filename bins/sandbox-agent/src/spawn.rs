@@ -1,5 +1,6 @@
-//! From a command to a running process: everything is prepared before the fork, because the child
-//! may only make system calls until it becomes the program.
+//! From a command to a running process. The child borrows our memory until it is the program, and we
+//! stand still for so long: nothing is copied, and it tells a failure by leaving it where we look.
+//! Everything is prepared before, because until then it may only make system calls.
 
 use contracts::link::Command;
 use rustix::{
@@ -8,15 +9,18 @@ use rustix::{
     pipe::{PipeFlags, pipe_with},
 };
 use std::{
-    ffi::CString,
-    io::Read,
+    ffi::{CString, c_void},
+    fs,
     os::fd::{AsRawFd, OwnedFd},
 };
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What the kernel shall think of the program when memory is short: rather it than the agent.
-const OOM_SCORE: &[u8] = b"500";
+const OOM_SCORE: &str = "500";
+
+/// Room for the child's few calls.
+const STACK_BYTES: usize = 64 << 10;
 
 pub(crate) struct Spawned {
     pub(crate) pid: i32,
@@ -38,15 +42,11 @@ impl NotExecuted {
     }
 }
 
-/// Steps that the child can fail at, as it tells them through a pipe.
-const STEPS: [&str; 4] = ["session", "descriptors", "cwd", "exec"];
-
 pub(crate) fn spawn(command: &Command) -> Result<Spawned, NotExecuted> {
     let program = Program::prepare(command)?;
     let pipe = |step| pipe_with(PipeFlags::CLOEXEC).map_err(NotExecuted::at(step));
     let (stdout, child_stdout) = pipe("pipe")?;
     let (stderr, child_stderr) = pipe("pipe")?;
-    let (failure, child_failure) = pipe("pipe")?;
     let (child_stdin, stdin) = match command.stdin {
         true => pipe("pipe").map(|(read, write)| (read, Some(write)))?,
         false => {
@@ -56,40 +56,20 @@ pub(crate) fn spawn(command: &Command) -> Result<Spawned, NotExecuted> {
         }
     };
     let ends = [child_stdin.as_raw_fd(), child_stdout.as_raw_fd(), child_stderr.as_raw_fd()];
-    // SAFETY: this process has one thread, and the child only makes system calls on memory that was
-    // prepared before, until it is replaced or exits.
-    let pid = unsafe { libc::fork() };
-    match pid {
-        -1 => {
-            return Err(NotExecuted { errno: last_errno(), step: "fork" });
-        }
-        // SAFETY: as above; `become_program` never returns.
-        0 => unsafe { program.become_program(ends, child_failure.as_raw_fd()) },
-        _ => {}
+    let mut birth = Birth { program: &program, ends, failed: None };
+    let pid = birth.give()?;
+    if let Some(failure) = birth.failed {
+        // SAFETY: waits for our own child, which has exited.
+        unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+        return Err(failure);
     }
-    drop((child_stdin, child_stdout, child_stderr, child_failure));
-    match told_failure(failure) {
-        Some(failure) => {
-            // SAFETY: waits for our own child, which has exited or is about to.
-            unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
-            Err(failure)
-        }
-        None => {
-            for fd in [&stdout, &stderr].into_iter().chain(&stdin) {
-                // A descriptor that is ours and open can be made non-blocking.
-                let _set = rustix::io::ioctl_fionbio(fd, true);
-            }
-            Ok(Spawned { pid, stdin, stdout, stderr })
-        }
+    // It inherits what we have; without the file, or with a stricter host, it keeps that.
+    let _kept = fs::write(format!("/proc/{pid}/oom_score_adj"), OOM_SCORE);
+    for fd in [&stdout, &stderr].into_iter().chain(&stdin) {
+        // A descriptor that is ours and open can be made non-blocking.
+        let _set = rustix::io::ioctl_fionbio(fd, true);
     }
-}
-
-/// Waits until the child is the program, which closes the pipe, or has failed.
-fn told_failure(pipe: OwnedFd) -> Option<NotExecuted> {
-    let mut told = [0; 5];
-    std::fs::File::from(pipe).read_exact(&mut told).ok()?;
-    let errno = i32::from_le_bytes([told[0], told[1], told[2], told[3]]);
-    Some(NotExecuted { errno, step: STEPS.get(told[4] as usize).copied().unwrap_or("exec") })
+    Ok(Spawned { pid, stdin, stdout, stderr })
 }
 
 fn last_errno() -> i32 {
@@ -131,58 +111,77 @@ impl Program {
         let strings = args.into_iter().chain(vars).collect();
         Ok(Self { candidates, cwd: string(&command.cwd)?, _strings: strings, argv, envp })
     }
+}
 
-    /// Runs in the child. Tells the failed step through `failure` and exits if there is one.
-    ///
-    /// # Safety
-    /// Only after a fork, in the child.
-    unsafe fn become_program(&self, ends: [i32; 3], failure: i32) -> ! {
-        // SAFETY: plain system calls on memory that outlives them.
+/// What the child needs, and what it leaves behind.
+struct Birth<'a> {
+    program: &'a Program,
+    ends: [i32; 3],
+    failed: Option<NotExecuted>,
+}
+
+impl Birth<'_> {
+    /// Returns when the child is the program, or has failed and exited.
+    fn give(&mut self) -> Result<i32, NotExecuted> {
+        let mut stack = vec![0_u8; STACK_BYTES];
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        // SAFETY: the child runs `born` on a stack of its own, and this thread, the only one, goes
+        // on when the child no longer uses our memory. The stack grows down from its aligned end.
+        let pid = unsafe {
+            let end = stack.as_mut_ptr().add(STACK_BYTES);
+            let end = end.sub(end as usize % 16);
+            libc::clone(born, end.cast(), flags, std::ptr::from_mut(self).cast())
+        };
+        if pid < 0 {
+            return Err(NotExecuted { errno: last_errno(), step: "fork" });
+        }
+        Ok(pid)
+    }
+
+    /// Runs in the child, and returns only when it could not become the program.
+    fn become_program(&self) -> NotExecuted {
+        let failed = |step| NotExecuted { errno: last_errno(), step };
+        // SAFETY: plain system calls on memory that was prepared before and outlives them. What
+        // they change is the child's own: descriptors and handlers are not shared.
         unsafe {
-            let fail = |step: u8, errno: i32| -> ! {
-                let mut told = [0; 5];
-                told[..4].copy_from_slice(&errno.to_le_bytes());
-                told[4] = step;
-                libc::write(failure, told.as_ptr().cast(), told.len());
-                libc::_exit(127)
-            };
+            libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+            libc::signal(libc::SIGXFSZ, libc::SIG_DFL);
             let mut none = std::mem::zeroed();
             libc::sigemptyset(&mut none);
             libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
-            libc::signal(libc::SIGPIPE, libc::SIG_DFL);
-            libc::signal(libc::SIGXFSZ, libc::SIG_DFL);
             if libc::setsid() < 0 {
-                fail(0, *libc::__errno_location());
+                return failed("session");
             }
-            for (target, end) in ends.into_iter().enumerate() {
+            for (target, end) in self.ends.into_iter().enumerate() {
                 if libc::dup2(end, target as i32) < 0 {
-                    fail(1, *libc::__errno_location());
+                    return failed("descriptors");
                 }
             }
-            // The file is not ours to write while we are not dumpable; the program will be anyway.
-            libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0);
-            let score = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY);
-            if score >= 0 {
-                libc::write(score, OOM_SCORE.as_ptr().cast(), OOM_SCORE.len());
-                libc::close(score);
-            }
-            if libc::chdir(self.cwd.as_ptr()) < 0 {
-                fail(2, *libc::__errno_location());
+            if libc::chdir(self.program.cwd.as_ptr()) < 0 {
+                return failed("cwd");
             }
             let mut errno = libc::ENOENT;
-            for candidate in &self.candidates {
-                libc::execve(candidate.as_ptr(), self.argv.as_ptr(), self.envp.as_ptr());
-                match *libc::__errno_location() {
+            for candidate in &self.program.candidates {
+                let (argv, envp) = (self.program.argv.as_ptr(), self.program.envp.as_ptr());
+                libc::execve(candidate.as_ptr(), argv, envp);
+                match last_errno() {
                     libc::ENOENT | libc::ENOTDIR => {}
                     // As a shell does: one that may not be run counts more than none at all, but
                     // a later folder may still have one.
                     libc::EACCES => errno = libc::EACCES,
-                    other => fail(3, other),
+                    other => return NotExecuted { errno: other, step: "exec" },
                 }
             }
-            fail(3, errno)
+            NotExecuted { errno, step: "exec" }
         }
     }
+}
+
+extern "C" fn born(birth: *mut c_void) -> libc::c_int {
+    // SAFETY: `give` passes itself and waits.
+    let birth = unsafe { &mut *birth.cast::<Birth<'_>>() };
+    birth.failed = Some(birth.become_program());
+    127
 }
 
 /// A name with a slash is a path; another is looked for where PATH says.

@@ -6,6 +6,7 @@ use crate::{Node, chain, sandboxes::Owned};
 use contracts::{
     ImageRef,
     link::{Command, End},
+    sandbox::path,
 };
 use executor::{EngineError, ExecEvent, LinkError, PinnedImage, Sandbox, Shape, ShapeKey};
 use std::{
@@ -282,14 +283,18 @@ async fn made_ready(node: &Node, shape: &Shape, warm_up: Vec<String>) -> Result<
     }
 }
 
-/// Runs the first command, if there is one, and hears the agent once more after it.
+/// Runs the first command and hears the agent once more after it. A shape that names none gets the
+/// agent's own program: that a command can run at all is known then, and the job's is not the first
+/// for which the kernel sets up the cgroup's pages.
 async fn prove(sandbox: &Sandbox, shape: &Shape, warm_up: Vec<String>) -> Result<(), MakeError> {
-    if !warm_up.is_empty() {
-        let end = timeout(WARM_UP_LIMIT, run_first(sandbox, shape, warm_up)).await;
-        match end.map_err(|_| MakeError::WarmUp(None))?? {
-            Some(End::Code(0)) => {}
-            other => return Err(MakeError::WarmUp(other)),
-        }
+    let first = match warm_up.is_empty() {
+        true => vec![path::AGENT.to_owned(), "--version".to_owned()],
+        false => warm_up,
+    };
+    let end = timeout(WARM_UP_LIMIT, run_first(sandbox, shape, first)).await;
+    match end.map_err(|_| MakeError::WarmUp(None))?? {
+        Some(End::Code(0)) => {}
+        other => return Err(MakeError::WarmUp(other)),
     }
     timeout(PING_LIMIT, sandbox.ping()).await.map_err(|_| MakeError::Silent)??;
     Ok(())
