@@ -45,6 +45,7 @@ impl Node {
             .env("HEARTBEAT_SECONDS", "1")
             .env("SWEEP_SECONDS", "2")
             .env("DRAIN_SECONDS", "0")
+            .env("POOL_MAX", "0")
             .envs(settings.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

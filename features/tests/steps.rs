@@ -5,6 +5,7 @@ mod floor;
 mod hostile;
 mod jobs;
 mod node;
+mod pool;
 mod requests;
 mod sessions;
 mod watch;

@@ -2,7 +2,10 @@
 
 use crate::{http::Answer, node::Node};
 use serde_json::{Value, json};
-use std::{process::Stdio, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 pub(crate) const BASE: &str = "localhost/pinfold/base:latest";
 pub(crate) const PYTHON: &str = "localhost/pinfold/python:latest";
@@ -19,6 +22,8 @@ pub(crate) struct World {
     pub(crate) last_job: Value,
     pub(crate) answers: Vec<Answer>,
     pub(crate) notes: Vec<String>,
+    /// Names of images that are the scenario's own.
+    pub(crate) tags: Vec<String>,
 }
 
 impl World {
@@ -35,6 +40,7 @@ impl World {
             last_job: Value::Null,
             answers: Vec::new(),
             notes: Vec::new(),
+            tags: Vec::new(),
         }
     }
 
@@ -77,24 +83,23 @@ impl World {
         self.answers.last().expect("an answer")
     }
 
-    /// The containers of this scenario, running or not.
+    /// The containers of this scenario's task, running or not.
     pub(crate) async fn containers(&self) -> Vec<String> {
-        let label = format!("label=cynodeai.task_id={}", self.task_id);
-        let listed = tokio::process::Command::new("podman")
-            .args(["ps", "--all", "--quiet", "--no-trunc", "--filter", &label])
-            .stderr(Stdio::inherit())
-            .output()
-            .await
-            .expect("podman lists");
-        String::from_utf8_lossy(&listed.stdout).lines().map(str::to_owned).collect()
+        labelled(&format!("cynodeai.task_id={}", self.task_id)).await
+    }
+
+    /// All that this scenario's nodes have made, those that waited for a task included.
+    async fn remains(&self) -> Vec<String> {
+        let mut all = self.containers().await;
+        for node in entries(&self.folder.path().join("workspaces")) {
+            let id = node.file_name().expect("a name").to_string_lossy();
+            all.extend(labelled(&format!("io.pinfold.node={id}")).await);
+        }
+        all
     }
 
     /// The folders of sandboxes that are there now.
     pub(crate) fn folders(&self) -> usize {
-        let entries = |path: &std::path::Path| {
-            let read = std::fs::read_dir(path).into_iter().flatten().flatten();
-            read.map(|entry| entry.path()).collect::<Vec<_>>()
-        };
         // One folder per node, and in it one per sandbox.
         let nodes = entries(&self.folder.path().join("workspaces"));
         nodes.iter().map(|node| entries(node).len()).sum()
@@ -120,10 +125,8 @@ impl World {
         if let Some(node) = &world.node {
             node.caller.post("/v1/worker/admin/stop-all-orchestrator-directed", "").await;
         }
-        let (mut left, mut folders) = (Vec::new(), 0);
         for _ in 0..200 {
-            (left, folders) = (world.containers().await, world.folders());
-            if left.is_empty() && folders == 0 {
+            if world.containers().await.is_empty() {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -131,11 +134,34 @@ impl World {
         if let Some(node) = world.node.take() {
             node.stop().await;
         }
+        for tag in world.tags.drain(..) {
+            podman(&["untag", &tag]).await;
+        }
+        let (left, folders) = (world.remains().await, world.folders());
         if !left.is_empty() {
-            let mut remove = tokio::process::Command::new("podman");
-            let removed = remove.args(["rm", "--force", "--time=0"]).args(&left).output().await;
-            panic!("left behind: {left:?} (removed now: {removed:?})");
+            let all: Vec<&str> = left.iter().map(String::as_str).collect();
+            podman(&[&["rm", "--force", "--time=0"], &*all].concat()).await;
+            panic!("left behind, and removed now: {left:?}");
         }
         assert_eq!(folders, 0, "folders of sandboxes are left behind");
     }
+}
+
+async fn labelled(label: &str) -> Vec<String> {
+    let filter = format!("label={label}");
+    let listed = podman(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter]).await;
+    listed.lines().map(str::to_owned).collect()
+}
+
+fn entries(path: &Path) -> Vec<PathBuf> {
+    let read = std::fs::read_dir(path).into_iter().flatten().flatten();
+    read.map(|entry| entry.path()).collect()
+}
+
+/// What Podman says to a command that has to succeed.
+pub(crate) async fn podman(command: &[&str]) -> String {
+    let done = tokio::process::Command::new("podman").args(command).output().await;
+    let done = done.expect("podman runs");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8_lossy(&done.stdout).trim().to_owned()
 }

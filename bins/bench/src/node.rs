@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -92,11 +92,28 @@ impl Node {
     }
 
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
-        let pid = rustix::process::Pid::from_raw(self.child.id() as i32).context("a pid")?;
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
-        let status = self.child.wait()?;
+        let status = self.end()?;
         ensure!(status.success(), "worker-api ended with {status}");
         Ok(())
+    }
+
+    /// Again is no harm: it has been waited for.
+    fn end(&mut self) -> anyhow::Result<ExitStatus> {
+        if let Some(status) = self.child.try_wait()? {
+            return Ok(status);
+        }
+        let pid = rustix::process::Pid::from_raw(self.child.id() as i32).context("a pid")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        Ok(self.child.wait()?)
+    }
+}
+
+impl Drop for Node {
+    /// After a failed measurement nothing may run on.
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            eprintln!("the node could not be stopped: {error:#}");
+        }
     }
 }
 

@@ -79,8 +79,8 @@ pub(crate) fn agents() -> anyhow::Result<Vec<u64>> {
     let mut agents = Vec::new();
     for entry in fs::read_dir("/proc")?.flatten() {
         let Ok(pid) = entry.file_name().to_string_lossy().parse() else { continue };
-        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        if name.trim_end() == "sandbox-agent" {
+        let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        if command == b"/run/pinfold/agent\0" {
             agents.extend(resident(pid));
         }
     }

@@ -22,6 +22,7 @@ use contracts::{
 use std::{collections::HashSet, sync::Arc};
 use store::JobRow;
 use time::OffsetDateTime;
+use tokio::task::JoinSet;
 
 pub(crate) async fn take_up(node: &Node) -> Result<(), JobError> {
     let found = node.inner.engine.list().await?;
@@ -90,22 +91,27 @@ async fn give_up(node: &Node, row: &JobRow, problem: Problem) -> Result<(), JobE
     Ok(())
 }
 
-/// Removes sandboxes that nobody owns.
+/// Removes sandboxes that nobody owns: those of a crash, a full pool's worth of them perhaps.
 async fn sweep(node: &Node) -> Result<(), JobError> {
+    let mut removals = JoinSet::new();
     for found in node.inner.engine.list().await? {
-        if node.inner.sandboxes.owner(&found.sandbox).is_some() {
-            continue;
-        }
-        tracing::info!(sandbox = %found.sandbox, "swept a sandbox without an owner");
-        match node.inner.engine.remove(&found.sandbox).await {
-            Ok(()) => drop(node.inner.metrics.swept.inc()),
-            Err(error) => {
-                node.inner.metrics.removal_failures.inc();
-                tracing::warn!(sandbox = %found.sandbox, error = %chain(&error), "it stays for now");
-            }
+        if node.inner.sandboxes.owner(&found.sandbox).is_none() {
+            removals.spawn(remove_orphan(node.clone(), found.sandbox));
         }
     }
+    while removals.join_next().await.is_some() {}
     Ok(())
+}
+
+async fn remove_orphan(node: Node, id: SandboxId) {
+    tracing::info!(sandbox = %id, "swept a sandbox without an owner");
+    match node.inner.sandboxes.remove(&id).await {
+        Ok(()) => drop(node.inner.metrics.swept.inc()),
+        Err(error) => {
+            node.inner.metrics.removal_failures.inc();
+            tracing::warn!(sandbox = %id, error = %chain(&error), "it stays for now");
+        }
+    }
 }
 
 /// The regular rounds: orphans, and what has outlived its retention.

@@ -131,6 +131,12 @@ impl Sandboxes {
         adopted.map(Arc::new)
     }
 
+    /// Removes one that nobody holds, when it is its turn.
+    pub(crate) async fn remove(&self, id: &SandboxId) -> Result<(), EngineError> {
+        let _turn = self.removals.acquire().await;
+        self.engine.remove(id).await
+    }
+
     /// Ends a sandbox and removes what belongs to it, in a task of its own.
     pub(crate) fn release(&self, sandbox: Arc<Sandbox>) {
         let (engine, owned) = (Arc::clone(&self.engine), Arc::clone(&self.owned));

@@ -2,7 +2,7 @@
 
 use crate::{
     http::{Answer, Caller},
-    world::World,
+    world::{World, podman},
 };
 use cucumber::{given, then, when};
 use serde_json::{Value, json};
@@ -97,7 +97,9 @@ async fn killed_for_a_while(world: &mut World, text: String, seconds: u64) {
 async fn killed_with_sandbox(world: &mut World) {
     super::watch::until_printed(world, "before").await;
     world.node.take().expect("a node").kill().await;
-    podman(&["rm", "--force", "--time=0"], &world.containers().await).await;
+    for container in world.containers().await {
+        podman(&["rm", "--force", "--time=0", &container]).await;
+    }
     world.start().await;
 }
 
@@ -123,27 +125,20 @@ async fn orphan(world: &mut World) {
         ),
         format!("cynodeai.task_id={}-orphan", world.task_id),
     ];
-    let mut arguments =
-        vec!["--name".to_owned(), "pinfold-0123456789abcdef0123456789abcdef".to_owned()];
-    arguments.extend(labels.into_iter().flat_map(|label| ["--label".to_owned(), label]));
-    arguments.extend([crate::world::BASE, "sleep", "1000"].map(str::to_owned));
-    podman(&["create", "--network=none"], &arguments).await;
+    let mut arguments = vec!["create", "--network=none"];
+    arguments.extend(["--name", "pinfold-0123456789abcdef0123456789abcdef"]);
+    arguments.extend(labels.iter().flat_map(|label| ["--label", label]));
+    arguments.extend([crate::world::BASE, "sleep", "1000"]);
+    podman(&arguments).await;
 }
 
 #[then("it is gone within a sweep")]
 async fn swept(world: &mut World) {
     let label = format!("label=cynodeai.task_id={}-orphan", world.task_id);
     World::until("the orphan is removed", || async {
-        podman(&["ps", "--all", "--quiet", "--filter", &label], &[]).await.is_empty()
+        podman(&["ps", "--all", "--quiet", "--filter", &label]).await.is_empty()
     })
     .await;
-}
-
-async fn podman(command: &[&str], more: &[String]) -> String {
-    let mut podman = tokio::process::Command::new("podman");
-    let done = podman.args(command).args(more).output().await.expect("podman runs");
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    String::from_utf8_lossy(&done.stdout).trim().to_owned()
 }
 
 #[when(expr = "the node is killed {int} times at random while jobs run")]
