@@ -1,6 +1,6 @@
 //! The words of the command line.
 
-use crate::{client::Client, doctor::DoctorOptions};
+use crate::{client::Client, dev_model::DevModelOptions, doctor::DoctorOptions};
 use anyhow::Context;
 use contracts::ImageRef;
 use std::path::PathBuf;
@@ -56,6 +56,9 @@ pub(crate) enum Command {
     /// a real sandbox. Ends with 0 when all holds, 1 when something is weaker here, 2 when something
     /// fails.
     Doctor(DoctorOptions),
+    /// Serve a stand-in for a model's server, for first runs and tests. It is NOT a language model:
+    /// it echoes what it hears, in the ways of Ollama, OpenAI and Anthropic, and fails on demand.
+    DevModel(DevModelOptions),
 }
 
 #[derive(Debug, clap::Args)]

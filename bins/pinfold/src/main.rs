@@ -3,6 +3,7 @@
 mod cli;
 mod client;
 mod commands;
+mod dev_model;
 mod doctor;
 mod sse;
 
@@ -45,5 +46,6 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Logs { job_id } => commands::run::follow(&node.client()?, &job_id).await,
         Command::Pool(options) => commands::pool::show(&node.client()?, options).await,
         Command::Doctor(options) => doctor::run(options).await,
+        Command::DevModel(options) => dev_model::run(options).await,
     }
 }
