@@ -135,7 +135,8 @@ impl World {
             node.stop().await;
         }
         for tag in world.tags.drain(..) {
-            podman(&["untag", &tag]).await;
+            // Named twice: with one name, it is the image that loses all of its names.
+            podman(&["untag", &tag, &tag]).await;
         }
         let (left, folders) = (world.remains().await, world.folders());
         if !left.is_empty() {

@@ -32,10 +32,7 @@ fn job(n: usize) -> (Value, &'static str) {
     match n % 8 {
         0 => (sh("exit 3"), "failed"),
         1 => (sh("head -c 1000000 /dev/zero | tr '\\0' x"), "completed"),
-        2 => (
-            sh("mkdir -p $ARTIFACTS_DIR; head -c 100000 /dev/urandom > $ARTIFACTS_DIR/a"),
-            "completed",
-        ),
+        2 => (sh("head -c 100000 /dev/urandom > $CYNODE_ARTIFACTS_DIR/a"), "completed"),
         3 => {
             let mut slow = sh("sleep 60");
             slow["timeout_seconds"] = json!(1);

@@ -123,10 +123,12 @@ async fn runs_python(world: &mut World) {
 
 #[then("the pool's page tells of a failure")]
 async fn tells_failure(world: &mut World) {
-    let pool = world.node().caller.get("/v1/worker/pool").await.json();
-    let shape = &pool["shapes"][0];
-    assert!(shape["failures"].as_u64() > Some(0), "{pool}");
-    assert_eq!((&pool["ready"], &shape["made"]), (&json!(0), &json!(0)), "{pool}");
+    World::until("the pool tells of a failure", || async {
+        let pool = world.node().caller.get("/v1/worker/pool").await.json();
+        assert_eq!((&pool["ready"], &pool["shapes"][0]["made"]), (&json!(0), &json!(0)), "{pool}");
+        pool["shapes"][0]["failures"].as_u64() > Some(0)
+    })
+    .await;
 }
 
 async fn until_ready(world: &World, count: usize) {
