@@ -121,3 +121,83 @@ fn openai_model(name: &str) -> Value {
 fn anthropic_model(name: &str) -> Value {
     json!({ "type": "model", "id": name, "display_name": name, "created_at": EPOCH })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Kind, Unlisted};
+
+    fn models() -> ModelMap {
+        let aliases = [("b", "secret-b"), ("a", "secret-a")];
+        let aliases = aliases.map(|(alias, model)| (alias.to_owned(), model.to_owned()));
+        ModelMap::new(aliases, Unlisted::Refused)
+    }
+
+    fn said(asked: &Answer, body: &str) -> Result<Value, Refusal> {
+        let (content_type, body) = answer(asked, body.as_bytes(), &models())?;
+        assert_eq!(content_type, "application/json");
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        assert!(!text.contains("secret"), "{text}");
+        Ok(serde_json::from_str(&text).unwrap())
+    }
+
+    #[test]
+    fn a_knock_is_answered_as_ollama_does() {
+        let (content_type, body) = answer(&Answer::Running, b"", &models()).unwrap();
+        assert_eq!(&body[..], b"Ollama is running");
+        assert_eq!(content_type, "text/plain; charset=utf-8");
+    }
+
+    #[test]
+    fn lists_hold_the_jobs_names_only() {
+        let tags = said(&Answer::Tags, "").unwrap();
+        let names: Vec<_> =
+            tags["models"].as_array().unwrap().iter().map(|tag| &tag["model"]).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert_eq!(tags["models"][0]["digest"].as_str().map(str::len), Some(64));
+        assert_eq!(tags["models"][0]["size"], 0);
+        let list = said(&Answer::OpenAiModels, "").unwrap();
+        assert_eq!(list["object"], "list");
+        assert_eq!(list["data"][1]["id"], "b");
+        let list = said(&Answer::AnthropicModels, "").unwrap();
+        assert_eq!((&list["first_id"], &list["last_id"]), (&json!("a"), &json!("b")));
+        assert_eq!(list["data"][0]["type"], "model");
+        assert_eq!(said(&Answer::Ps, ""), Ok(json!({ "models": [] })));
+    }
+
+    #[test]
+    fn an_empty_map_has_empty_lists() {
+        let (_, body) = answer(&Answer::AnthropicModels, b"", &ModelMap::default()).unwrap();
+        let list: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(
+            list,
+            json!({ "data": [], "has_more": false, "first_id": null, "last_id": null })
+        );
+    }
+
+    #[test]
+    fn one_model_is_described_if_the_job_has_it() {
+        assert_eq!(said(&Answer::OpenAiModel("a".into()), "").unwrap()["id"], "a");
+        assert_eq!(said(&Answer::AnthropicModel("a".into()), "").unwrap()["id"], "a");
+        assert!(said(&Answer::Show, r#"{"model":"a","verbose":true}"#).is_ok());
+        assert!(said(&Answer::Show, r#"{"name":"a:latest"}"#).is_ok());
+        let unknown = [
+            (Answer::OpenAiModel("secret-a".into()), ""),
+            (Answer::AnthropicModel("x:cloud".into()), ""),
+            (Answer::Show, r#"{"model":"secret-a"}"#),
+        ];
+        for (asked, body) in unknown {
+            assert_eq!(said(&asked, body).unwrap_err().kind, Kind::Model, "{asked:?}");
+        }
+        assert_eq!(said(&Answer::Show, "").unwrap_err().kind, Kind::Malformed);
+    }
+
+    #[test]
+    fn loading_is_done_at_once() {
+        for (chat, field) in [(true, "message"), (false, "response")] {
+            let value: Value = serde_json::from_slice(&loaded("a", chat).1).unwrap();
+            assert_eq!((&value["done"], &value["done_reason"]), (&json!(true), &json!("load")));
+            assert!(!value[field].is_null());
+        }
+    }
+}
