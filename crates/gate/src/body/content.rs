@@ -1,0 +1,106 @@
+//! What the messages of a body may point to: data that they carry. A URL makes the provider fetch;
+//! an id reads what was stored at the provider, perhaps by another job.
+
+use super::{Request, Shape, Value, malformed};
+use crate::{Dialect, Kind, Refusal};
+
+/// Where messages stand, in the dialects that know remote content.
+const TREES: [&str; 3] = ["input", "messages", "system"];
+
+/// A part within a tool's result within a message is at 8. Every level is read once more than the
+/// one above it, so the bound keeps a hostile body cheap.
+const MAX_DEPTH: usize = 16;
+
+/// The arguments of a tool call are the client's own data, whatever their keys are.
+const ARGUMENTS: [&str; 3] = ["action", "arguments", "input"];
+
+const LINKS: [&str; 4] = ["audio_url", "file_url", "image_url", "video_url"];
+
+/// Ids of what the provider keeps, and data that an engine would unpickle.
+const REFUSED: [(&str, &str); 3] = [
+    ("file_id", "a file that is stored at the provider"),
+    ("image_embeds", "embeddings for the engine to load"),
+    ("audio_embeds", "embeddings for the engine to load"),
+];
+
+/// How a block of Anthropic's carries its data itself.
+const INLINE_SOURCES: [&str; 3] = ["base64", "content", "text"];
+
+pub(super) fn check(request: &Request<'_, '_>, allows_remote: bool) -> Result<(), Refusal> {
+    if request.dialect() == Dialect::Ollama {
+        return Ok(());
+    }
+    let trees = TREES.into_iter().filter_map(|tree| Some((tree, request.field(tree)?)));
+    let check = |(tree, value)| Walk { tree, allows_remote }.check(value, 0);
+    trees.into_iter().try_for_each(check)
+}
+
+struct Walk {
+    tree: &'static str,
+    allows_remote: bool,
+}
+
+impl Walk {
+    fn check(&self, value: Value<'_>, depth: usize) -> Result<(), Refusal> {
+        match value.shape() {
+            Shape::Array | Shape::Object if depth == MAX_DEPTH => {
+                Err(malformed(self.tree, "nests deeper than messages do"))
+            }
+            Shape::Array => {
+                value.elements().into_iter().try_for_each(|part| self.check(part, depth + 1))
+            }
+            Shape::Object => value
+                .members()
+                .into_iter()
+                .try_for_each(|member| self.check_member(&member.key, member.value, depth)),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_member(&self, key: &str, value: Value<'_>, depth: usize) -> Result<(), Refusal> {
+        if value.shape() == Shape::Null || ARGUMENTS.contains(&key) {
+            return Ok(());
+        }
+        if let Some((_, what)) = REFUSED.iter().find(|(refused, _)| *refused == key) {
+            return Err(self.refusal(what));
+        }
+        if LINKS.contains(&key) {
+            return self.check_link(value);
+        }
+        match (key, value.shape()) {
+            ("source", Shape::Object) => self.check_source(value)?,
+            ("type", Shape::String) if value.string().as_deref() == Some("item_reference") => {
+                return Err(self.refusal("an item that is stored at the provider"));
+            }
+            _ => {}
+        }
+        self.check(value, depth + 1)
+    }
+
+    /// A link is a string, or an object with a `url`.
+    fn check_link(&self, link: Value<'_>) -> Result<(), Refusal> {
+        let url = if link.shape() == Shape::Object { link.get("url") } else { Some(link) };
+        let url = url.and_then(Value::string);
+        let url = url.ok_or_else(|| malformed(self.tree, "has a link without a URL"))?;
+        let inline = url.starts_with("data:");
+        let remote = url.starts_with("https://") || url.starts_with("http://");
+        if inline || self.allows_remote && remote {
+            return Ok(());
+        }
+        Err(self.refusal("a URL for the provider to fetch"))
+    }
+
+    fn check_source(&self, source: Value<'_>) -> Result<(), Refusal> {
+        let kind = source.get("type").and_then(Value::string);
+        let kind = kind.ok_or_else(|| malformed(self.tree, "has a source without a type"))?;
+        if INLINE_SOURCES.contains(&&*kind) || self.allows_remote && kind == "url" {
+            return Ok(());
+        }
+        Err(self.refusal("a source for the provider to fetch"))
+    }
+
+    fn refusal(&self, what: &str) -> Refusal {
+        let message = format!("{} may not point to {what}: send the data itself", self.tree);
+        Refusal::new(Kind::Feature, message).of_field(self.tree)
+    }
+}
