@@ -23,26 +23,34 @@ pub async fn run(config: Checked) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     // Before anything listens: a signal that comes early must not be lost.
     let signalled = signals::first(&stop).context("signals can't be heard")?;
-    let listener = listen(&config.place).await?;
+    let (listener, place) = listen(config.place).await?;
     let proxy = Arc::new(Proxy::new(config.upstream, config.max_body_bytes));
-    tracing::info!(place = %config.place, version = env!("CARGO_PKG_VERSION"), "inference-proxy listens");
+    tracing::info!(%place, version = env!("CARGO_PKG_VERSION"), "inference-proxy listens");
     let served = relay::serve(listener, proxy, config.limits, stop);
     tokio::join!(served, signalled);
-    if let Place::Socket(path) = &config.place {
+    if let Place::Socket(path) = &place {
         let _somebody_else_removed_it = std::fs::remove_file(path);
     }
     Ok(())
 }
 
-async fn listen(place: &Place) -> anyhow::Result<Listener> {
-    let listening = match place {
-        Place::Address(address) => TcpListener::bind(address).await.map(Listener::Tcp),
-        Place::Socket(path) => {
-            remove_stale(path).with_context(|| format!("{} is in the way", path.display()))?;
-            UnixListener::bind(path).map(Listener::Unix)
-        }
+/// Listens, and tells where: a port of 0 is one that the kernel chooses.
+async fn listen(place: Place) -> anyhow::Result<(Listener, Place)> {
+    let refused = format!("can't listen on {place}");
+    let listening = async {
+        Ok::<_, io::Error>(match place {
+            Place::Address(address) => {
+                let listener = TcpListener::bind(address).await?;
+                let address = listener.local_addr()?;
+                (Listener::Tcp(listener), Place::Address(address))
+            }
+            Place::Socket(path) => {
+                remove_stale(&path)?;
+                (Listener::Unix(UnixListener::bind(&path)?), Place::Socket(path))
+            }
+        })
     };
-    listening.with_context(|| format!("can't listen on {place}"))
+    listening.await.context(refused)
 }
 
 /// A socket that a killed proxy left behind would keep the next one from listening.
