@@ -34,12 +34,13 @@ pub(crate) async fn exchange(
         if let Poll::Ready(answered) = drive_until(channel, cx, |cx| answer.as_mut().poll(cx)) {
             return Poll::Ready(answered.map_err(|error| why(error, &progress, cap)));
         }
-        while alarm.as_mut().poll(cx).is_ready() {
-            let due = due(&progress, began, limits);
-            if due <= Instant::now() {
-                return Poll::Ready(Err(Failed::Ended(slow(&progress, limits))));
-            }
+        let due = due(&progress, began, limits);
+        // The body went out since the alarm was set.
+        if due != alarm.deadline() {
             alarm.as_mut().reset(due);
+        }
+        if alarm.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(Failed::Ended(slow(&progress, limits))));
         }
         Poll::Pending
     })

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Flows ──(complete)──► Done
-//!   └──(cut, idle, total)──► Spoke, if a frame can say so ──► Aborts ──► the connection is broken
+//!   └──(cut, idle, total)──► Spoke: the last frame may say so ──► Aborts: the connection is broken
 //! ```
 //! An answer that was cut never ends as a complete one does.
 
@@ -33,7 +33,7 @@ pub struct Relayed {
 enum State {
     Flows(Box<Channel>),
     Done,
-    /// The error's frame must reach the socket before the connection ends.
+    /// What the client was sent so far must reach the socket before the connection ends.
     Spoke(RelayError),
     Aborts(RelayError),
 }
@@ -74,19 +74,34 @@ impl Relayed {
     }
 
     /// Closes the upstream's connection, and says so to the client if that can be said.
-    fn fail(&mut self, error: RelayError) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
+    fn fail(
+        &mut self,
+        error: RelayError,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
         tracing::debug!(code = error.code(), "an answer was cut");
-        match self.voice.as_ref().filter(|voice| voice.is_between_frames()) {
-            Some(Voice { dialect, format, .. }) => {
-                let (status, code) = (error.status(), error.code());
-                let frame = dialect.error_frame(*format, status, code, &error.to_string());
-                self.state = State::Spoke(error);
-                Poll::Ready(Some(Ok(Frame::data(frame))))
+        let voice = self.voice.as_ref().filter(|voice| voice.is_between_frames());
+        let frame = voice.map(|Voice { dialect, format, .. }| {
+            let (status, code) = (error.status(), error.code());
+            dialect.error_frame(*format, status, code, &error.to_string())
+        });
+        self.state = State::Spoke(error);
+        match frame {
+            Some(frame) => Poll::Ready(Some(Ok(Frame::data(frame)))),
+            None => self.abort(cx),
+        }
+    }
+
+    fn abort(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::Spoke(error) => {
+                self.state = State::Aborts(error);
+                // The connection flushes what it has when there is nothing more at the moment.
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
-            None => {
-                self.state = State::Done;
-                Poll::Ready(Some(Err(error)))
-            }
+            State::Aborts(error) => Poll::Ready(Some(Err(error))),
+            State::Flows(_) | State::Done => Poll::Ready(None),
         }
     }
 }
@@ -103,20 +118,7 @@ impl Body for Relayed {
         let channel = match &mut this.state {
             State::Flows(channel) => channel,
             State::Done => return Poll::Ready(None),
-            State::Spoke(_) => {
-                if let State::Spoke(error) = std::mem::replace(&mut this.state, State::Done) {
-                    this.state = State::Aborts(error);
-                }
-                // The connection flushes what it has when there is nothing more at the moment.
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            State::Aborts(_) => {
-                return match std::mem::replace(&mut this.state, State::Done) {
-                    State::Aborts(error) => Poll::Ready(Some(Err(error))),
-                    _ => Poll::Ready(None),
-                };
-            }
+            State::Spoke(_) | State::Aborts(_) => return this.abort(cx),
         };
         loop {
             let incoming = &mut this.incoming;
@@ -134,13 +136,13 @@ impl Body for Relayed {
                     }
                     Poll::Ready(Some(Ok(Frame::data(data))))
                 }
-                Poll::Ready(Some(Err(error))) => this.fail(RelayError::Cut(error)),
+                Poll::Ready(Some(Err(error))) => this.fail(RelayError::Cut(error), cx),
                 Poll::Ready(None) => {
                     this.complete();
                     Poll::Ready(None)
                 }
                 Poll::Pending => match this.clock.poll_late(cx) {
-                    Poll::Ready(error) => this.fail(error),
+                    Poll::Ready(error) => this.fail(error, cx),
                     Poll::Pending => Poll::Pending,
                 },
             };

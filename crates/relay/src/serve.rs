@@ -79,7 +79,8 @@ impl Default for ServeLimits {
     fn default() -> Self {
         Self {
             connections: 256,
-            head: Duration::from_secs(60),
+            // Longer than common clients keep an idle connection, so that they close it and not we.
+            head: Duration::from_secs(100),
             head_bytes: 64 << 10,
             unread: Duration::from_secs(120),
             drain: Duration::from_secs(10),

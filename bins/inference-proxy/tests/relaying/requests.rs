@@ -125,15 +125,20 @@ async fn the_largest_body_passes_and_a_byte_more_is_a_413() {
 
         // All of it is written before the answer is read, and the answer is there all the same.
         let mut client = proxy.client().await;
-        client.send(framed(&(body + "x"))).await;
-        let answer = client.message().await;
+        let too_large = framed(&(body + "x"));
+        let asked = async {
+            client.send(too_large).await;
+            client.message().await
+        };
+        let cut_off = async {
+            if chunked {
+                upstream.accept().await.closed().await;
+            }
+        };
+        let (answer, ()) = tokio::join!(asked, cut_off);
         assert_eq!((answer.status(), answer.complete), (413, true), "chunked: {chunked}");
         assert!(answer.text().contains("request_too_large"), "{}", answer.text());
         client.closed().await;
-        if chunked {
-            let mut cut = upstream.accept().await;
-            cut.closed().await;
-        }
     }
     assert!(upstream.nobody_calls().await, "a body that says it is too large is not begun");
 }

@@ -175,7 +175,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
 
     pub(crate) async fn message(&mut self) -> Message {
         let head = self.head().await;
-        let mut message = Message { head, body: Vec::new(), complete: true };
+        let complete = !head.is_empty();
+        let mut message = Message { head, body: Vec::new(), complete };
         if message.header("transfer-encoding").is_some() {
             loop {
                 match self.next_chunk().await {
