@@ -2,6 +2,7 @@
 
 mod cancel;
 mod faults;
+mod limits;
 mod process;
 mod requests;
 mod streams;

@@ -1,6 +1,7 @@
 //! The program itself: where it listens, how it is asked, how it ends.
 
 use crate::world::{Peer, Proxy, STREAM_HEAD, Upstream, command, post, soon};
+use clap::CommandFactory;
 use tokio::net::{UnixListener, UnixStream};
 
 #[tokio::test]
@@ -101,4 +102,19 @@ async fn all_that_is_wrong_with_its_settings_is_told_at_once() {
     assert!(told.contains("OLLAMA_UPSTREAM_URL: must not hold a user"), "{told}");
     assert!(told.contains("INFERENCE_PROXY_IDLE_MS: must be"), "{told}");
     assert!(!told.contains("p4ss"), "{told}");
+}
+
+#[test]
+fn the_page_names_every_setting_with_its_default() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/inference-proxy.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    for argument in inference_proxy::Config::command().get_arguments() {
+        let Some(variable) = argument.get_env() else { continue };
+        let named = format!("`{}`", variable.display());
+        let line = page.lines().find(|line| line.contains(&named));
+        let line = line.unwrap_or_else(|| panic!("{path} does not name {named}"));
+        for default in argument.get_default_values() {
+            assert!(line.contains(&format!("`{}`", default.display())), "{named}: {line}");
+        }
+    }
 }
