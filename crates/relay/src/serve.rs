@@ -68,6 +68,7 @@ pub struct ServeLimits {
     pub connections: usize,
     /// For the head of a request, and for the next one on an idle connection.
     pub head: Duration,
+    /// Beyond this a head is refused; up to twice as much may have been read by then.
     pub head_bytes: usize,
     /// How long a client may leave its answer unread.
     pub unread: Duration,

@@ -40,7 +40,7 @@ async fn a_connection_too_many_waits_for_its_place() {
 #[tokio::test]
 async fn a_head_has_its_size() {
     let proxy = Proxy::start("unix:///nonexistent", &[]).await;
-    let long = "x".repeat(100 << 10);
+    let long = "x".repeat(300 << 10);
     let answer = proxy.ask(format!("GET /healthz HTTP/1.1\r\nhost: a\r\nx: {long}\r\n\r\n")).await;
     assert_eq!(answer.status(), 431);
     let many = "x: y\r\n".repeat(200);
