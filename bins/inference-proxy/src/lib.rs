@@ -1,0 +1,64 @@
+//! The inference proxy: takes calls on loopback or a unix socket and relays them to one upstream.
+//!
+//! It holds no key and no policy. What a job may ask for is decided behind its upstream, which
+//! treats it as hostile.
+
+mod config;
+pub mod healthcheck;
+pub mod logs;
+mod proxy;
+mod signals;
+
+pub use config::{Checked, Command, Config, Log, LogFormat, Place};
+
+use anyhow::Context;
+use proxy::Proxy;
+use relay::Listener;
+use std::{io, os::unix::fs::FileTypeExt, path::Path, sync::Arc};
+use tokio::net::{TcpListener, UnixListener};
+use tokio_util::sync::CancellationToken;
+
+/// Relays until a signal, then drains.
+pub async fn run(config: Checked) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    // Before anything listens: a signal that comes early must not be lost.
+    let signalled = signals::first(&stop).context("signals can't be heard")?;
+    let (listener, place) = listen(config.place).await?;
+    let proxy = Arc::new(Proxy::new(config.upstream, config.max_body_bytes));
+    tracing::info!(%place, version = env!("CARGO_PKG_VERSION"), "inference-proxy listens");
+    let served = relay::serve(listener, proxy, config.limits, stop);
+    tokio::join!(served, signalled);
+    if let Place::Socket(path) = &place {
+        let _somebody_else_removed_it = std::fs::remove_file(path);
+    }
+    Ok(())
+}
+
+/// Listens, and tells where: a port of 0 is one that the kernel chooses.
+async fn listen(place: Place) -> anyhow::Result<(Listener, Place)> {
+    let refused = format!("can't listen on {place}");
+    let listening = async {
+        Ok::<_, io::Error>(match place {
+            Place::Address(address) => {
+                let listener = TcpListener::bind(address).await?;
+                let address = listener.local_addr()?;
+                (Listener::Tcp(listener), Place::Address(address))
+            }
+            Place::Socket(path) => {
+                remove_stale(&path)?;
+                (Listener::Unix(UnixListener::bind(&path)?), Place::Socket(path))
+            }
+        })
+    };
+    listening.await.context(refused)
+}
+
+/// A socket that a killed proxy left behind would keep the next one from listening.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path),
+        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}

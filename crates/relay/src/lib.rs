@@ -1,0 +1,32 @@
+//! The HTTP relaying that both ends of the gate share: strictness on what comes in, hygiene of
+//! headers, caps, timeouts, streaming without delay, and errors that a client's library understands.
+//!
+//! It never chooses an upstream. A request and its answer live in one task: whoever drops the answer
+//! drops the upstream's connection with it, so a client that goes takes its call along.
+
+mod answer;
+mod dialect;
+mod error;
+mod exchange;
+mod head_guard;
+pub mod headers;
+mod pool;
+mod relayed;
+pub mod request;
+mod request_body;
+mod serve;
+mod socket;
+mod timeouts;
+mod tls;
+mod upstream;
+mod wire;
+
+pub use answer::{Answer, AnswerBody, plain, refusal};
+pub use dialect::{Dialect, StreamFormat};
+pub use error::RelayError;
+pub use relayed::Relayed;
+pub use request_body::RequestBody;
+pub use serve::{Handler, Listener, ServeLimits, serve};
+pub use timeouts::Timeouts;
+pub use tls::{Trust, TrustError};
+pub use upstream::{Location, Upstream, UrlError};

@@ -1,0 +1,207 @@
+//! Connections in, answers out, and the drain at the end.
+
+use crate::{
+    Answer, Dialect, RelayError,
+    answer::refusal,
+    head_guard::Seen,
+    request::{self, Refusal},
+    socket::{Plain, Socket},
+    wire::Wire,
+};
+use hyper::{
+    Request,
+    body::{Body, Incoming},
+    header::{CONNECTION, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{
+    convert::Infallible,
+    future::Future,
+    io,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::{
+    net::{TcpListener, UnixListener},
+    sync::Semaphore,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+/// How long, and how much, a client may go on sending after it has been told that we don't read on.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 64 << 20;
+/// Between two attempts to accept, when descriptors run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+pub enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<Socket> {
+        match self {
+            Self::Tcp(listener) => Socket::tcp(listener.accept().await?.0),
+            Self::Unix(listener) => Ok(Socket::Unix(listener.accept().await?.0)),
+        }
+    }
+}
+
+/// Answers a request whose head has passed `request::check`.
+///
+/// The future is dropped when the client goes, and with it everything that it holds.
+pub trait Handler: Send + Sync + 'static {
+    fn handle(&self, request: Request<Incoming>) -> impl Future<Output = Answer> + Send;
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ServeLimits {
+    /// More of them wait in the kernel's queue.
+    pub connections: usize,
+    /// For the head of a request, and for the next one on an idle connection.
+    pub head: Duration,
+    /// Beyond this a head is refused; up to twice as much may have been read by then.
+    pub head_bytes: usize,
+    /// How long a client may leave its answer unread.
+    pub unread: Duration,
+    /// For answers under way when the drain begins.
+    pub drain: Duration,
+}
+
+impl Default for ServeLimits {
+    fn default() -> Self {
+        Self {
+            connections: 256,
+            // Longer than common clients keep an idle connection, so that they close it and not we.
+            head: Duration::from_secs(100),
+            head_bytes: 64 << 10,
+            unread: Duration::from_secs(120),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Serves until `drain` is cancelled and then as long as answers need, within their bound.
+pub async fn serve(
+    listener: Listener,
+    handler: Arc<impl Handler>,
+    limits: ServeLimits,
+    drain: CancellationToken,
+) {
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let mut connections = JoinSet::new();
+    loop {
+        let place = tokio::select! {
+            () = drain.cancelled() => break,
+            place = Arc::clone(&places).acquire_owned() => place,
+        };
+        let accepted = tokio::select! {
+            () = drain.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        while connections.try_join_next().is_some() {}
+        let socket = match accepted {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (handler, drain) = (Arc::clone(&handler), drain.clone());
+        connections.spawn(async move {
+            let _place = place;
+            connection(Arc::new(socket), handler, limits, drain).await;
+        });
+    }
+    drop(listener);
+    let ended = async { while connections.join_next().await.is_some() {} };
+    if timeout(limits.drain, ended).await.is_err() {
+        tracing::info!("answers under way are cut");
+    }
+    connections.shutdown().await;
+}
+
+async fn connection(
+    socket: Arc<Socket>,
+    handler: Arc<impl Handler>,
+    limits: ServeLimits,
+    drain: CancellationToken,
+) {
+    let seen = Arc::new(Seen::default());
+    let front = Front { handler, seen: Arc::clone(&seen), count: 0.into(), unread: false.into() };
+    let wire = Wire::new(Plain(Arc::clone(&socket)), seen, limits.unread);
+    let service = service_fn(|request| front.answer(request));
+    let mut served = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.head)
+            .max_buf_size(limits.head_bytes)
+            .serve_connection(TokioIo::new(wire), service)
+    );
+    let mut gone = pin!(socket.gone());
+    let mut drained = pin!(drain.cancelled());
+    let mut drains = false;
+    let ended = loop {
+        tokio::select! {
+            biased;
+            ended = served.as_mut() => break ended,
+            // The library doesn't see this while it holds unread bytes.
+            () = gone.as_mut() => return,
+            () = drained.as_mut(), if !drains => {
+                drains = true;
+                served.as_mut().graceful_shutdown();
+            }
+        }
+    };
+    match ended {
+        // Closing over unread bytes would reset the connection, and the answer could be lost.
+        Ok(()) if front.unread.load(Relaxed) => {
+            let _in_time = timeout(LINGER, socket.linger(LINGER_BYTES)).await;
+        }
+        Ok(()) => {}
+        Err(error) => tracing::debug!(%error, "a connection broke"),
+    }
+}
+
+/// What stands between a connection and the handler.
+struct Front<H> {
+    handler: Arc<H>,
+    seen: Arc<Seen>,
+    /// Requests so far.
+    count: AtomicU64,
+    /// Set when an answer ends the connection with a request that was not read to its end.
+    unread: AtomicBool,
+}
+
+impl<H: Handler> Front<H> {
+    async fn answer(&self, request: Request<Incoming>) -> Result<Answer, Infallible> {
+        let count = self.count.fetch_add(1, Relaxed) + 1;
+        let has_body = !request.body().is_end_stream();
+        let dialect = Dialect::of(request.uri().path());
+        let (head, body) = request.into_parts();
+        let checked = match self.seen.vouches_for(count) {
+            true => request::check(&head),
+            false => Err(Refusal::Framing),
+        };
+        let mut answer = match checked {
+            Ok(()) => self.handler.handle(Request::from_parts(head, body)).await,
+            Err(refused) => refusal(dialect, &RelayError::Refused(refused)),
+        };
+        let whole = matches!(answer.body(), crate::AnswerBody::Whole(_));
+        let faulty = checked.is_err();
+        if faulty || self.seen.is_last() || has_body && whole {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            self.unread.store(true, Relaxed);
+        }
+        Ok(answer)
+    }
+}
