@@ -4,12 +4,14 @@ use crate::{
     connection::{Connection, Lost},
     exec::{Exec, Folders},
     files::{Collection, Puts},
+    kernels::Kernels,
     options::Options,
     process_setup::is_init,
     processes, spawn,
 };
 use contracts::link::{
     Command, ExecId, FromAgent, MAX_CHUNK_BYTES, Resume, Root, Stream, ToAgent, Truncation, VERSION,
+    kernel::ToKernels,
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -46,6 +48,7 @@ pub(crate) struct Agent {
     next_try: Instant,
     pause: Duration,
     execs: BTreeMap<ExecId, Exec>,
+    kernels: Kernels,
     puts: Puts,
     collections: VecDeque<Collection>,
     /// Streams of ended commands that background work still holds: emptied, not kept.
@@ -65,6 +68,7 @@ impl Agent {
             next_try: now,
             pause: FIRST_PAUSE,
             execs: BTreeMap::new(),
+            kernels: Kernels::default(),
             puts: Puts::default(),
             collections: VecDeque::new(),
             leftovers: Vec::new(),
@@ -98,7 +102,8 @@ impl Agent {
         match Connection::connect(&self.options.link) {
             Some(mut link) => {
                 let execs = self.execs.iter().map(|(id, exec)| exec.status(*id)).collect();
-                link.send(&FromAgent::Hello { version: VERSION, execs });
+                let kernels = self.kernels.names();
+                link.send(&FromAgent::Hello { version: VERSION, execs, kernels });
                 self.link = Some(link);
                 self.pause = FIRST_PAUSE;
             }
@@ -160,6 +165,7 @@ impl Agent {
                 fds.push(PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::OUT));
             }
         }
+        self.kernels.poll_fds(&self.execs, listens, &mut fds);
         fds.extend(self.leftovers.iter().map(|fd| readable(fd.as_fd())));
         let timeout = self.next_moment().map(|moment| {
             let wait = moment.saturating_duration_since(Instant::now());
@@ -179,6 +185,7 @@ impl Agent {
             self.link.is_none().then_some(self.next_try),
             collecting.then_some(now),
             self.execs.values().filter_map(Exec::next_moment).min(),
+            self.kernels.next_moment(),
         ];
         moments.into_iter().flatten().min()
     }
@@ -195,6 +202,9 @@ impl Agent {
         while let Some(reaped) = processes::reap() {
             if let Some(exec) = self.execs.values_mut().find(|exec| exec.is_process(reaped.pid)) {
                 exec.child_ended(&reaped, now);
+            } else {
+                let (execs, scratch) = (&mut self.execs, &mut self.scratch);
+                self.leftovers.extend(self.kernels.child_ended(&reaped, execs, scratch));
             }
         }
     }
@@ -223,6 +233,7 @@ impl Agent {
                     }
                 }
                 ToAgent::Signal { exec, signal } => {
+                    self.kernels.signal(exec, signal);
                     if let Some(exec) = self.execs.get(&exec) {
                         exec.signal(signal);
                     }
@@ -250,15 +261,30 @@ impl Agent {
                     }
                 }
                 ToAgent::Ping => self.say(&FromAgent::Pong),
+                ToAgent::Kernels(message) => self.obey_for_kernels(message),
             }
         }
     }
 
+    fn obey_for_kernels(&mut self, message: ToKernels) {
+        let execs = &mut self.execs;
+        match message {
+            ToKernels::Start { kernel, command } => {
+                self.leftovers.extend(self.kernels.start(kernel, &command, execs));
+            }
+            ToKernels::Cell { exec, cell } => {
+                self.kernels.run(exec, &cell, execs, &mut self.scratch);
+            }
+            ToKernels::End { kernel } => self.leftovers.extend(self.kernels.end(&kernel, execs)),
+        }
+    }
+
     fn welcome(&mut self, resume: &[Resume]) {
-        for Resume { exec, stdout, stderr } in resume {
+        for Resume { exec, stdout, stderr, display } in resume {
             if let Some(exec) = self.execs.get_mut(exec) {
                 exec.stdout.resume_at(*stdout);
                 exec.stderr.resume_at(*stderr);
+                exec.display.resume_at(*display);
                 exec.wanted = true;
                 exec.end_told = false;
             }
@@ -275,7 +301,7 @@ impl Agent {
                 self.say(&FromAgent::Started { exec: id });
                 Exec::running(command, spawned, now)
             }
-            Err(failure) => Exec::not_executed(failure, now),
+            Err(failure) => Exec::not_executed(&failure, now),
         };
         self.execs.insert(id, exec);
     }
@@ -292,7 +318,8 @@ impl Agent {
         let listens = self.link.as_ref().is_some_and(|link| link.welcomed);
         let now = Instant::now();
         let options = &self.options;
-        for exec in self.execs.values_mut() {
+        self.kernels.serve(&mut self.execs, listens, &mut self.scratch);
+        for (id, exec) in &mut self.execs {
             exec.feed();
             if exec.stdout.wanted(listens).is_some() {
                 exec.stdout.read(&mut self.scratch, PIECES);
@@ -300,7 +327,9 @@ impl Agent {
             if exec.stderr.wanted(listens).is_some() {
                 exec.stderr.read(&mut self.scratch, PIECES);
             }
-            exec.enforce(now);
+            if let Some(signal) = exec.enforce(now) {
+                self.kernels.signal(*id, signal);
+            }
             if exec.finish(&mut self.scratch, now, || folders(options)) {
                 self.leftovers
                     .extend(exec.stdout.give_up().into_iter().chain(exec.stderr.give_up()));
@@ -338,9 +367,11 @@ impl Agent {
 }
 
 fn tell_exec(link: &mut Connection, id: ExecId, exec: &mut Exec) {
-    for (stream, capture) in
-        [(Stream::Stdout, &mut exec.stdout), (Stream::Stderr, &mut exec.stderr)]
-    {
+    for (stream, capture) in [
+        (Stream::Stdout, &mut exec.stdout),
+        (Stream::Stderr, &mut exec.stderr),
+        (Stream::Display, &mut exec.display),
+    ] {
         while link.has_room() {
             let Some((offset, data)) = capture.next_piece(MAX_CHUNK_BYTES) else {
                 break;
@@ -351,6 +382,7 @@ fn tell_exec(link: &mut Connection, id: ExecId, exec: &mut Exec) {
     if let (Some(exited), false) = (&exec.exited, exec.end_told)
         && exec.stdout.all_sent()
         && exec.stderr.all_sent()
+        && exec.display.all_sent()
     {
         link.send(&FromAgent::Exited { exec: id, exited: exited.clone() });
         exec.end_told = true;

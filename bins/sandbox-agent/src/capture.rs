@@ -23,9 +23,13 @@ impl Capture {
     /// The pipe, if more of it is wanted now. With the host away, everything is taken: what is
     /// beyond the cap is only counted, and the program goes on.
     pub(crate) fn wanted(&self, host_listens: bool) -> Option<BorrowedFd<'_>> {
+        self.pipe.as_ref().filter(|_| !self.is_behind(host_listens)).map(AsFd::as_fd)
+    }
+
+    /// Whether the host has to take some of it before more is read.
+    pub(crate) fn is_behind(&self, host_listens: bool) -> bool {
         let behind = self.kept.len() as u64 - self.sent >= UNSENT_BYTES;
-        let waits = host_listens && behind && self.total < self.cap;
-        self.pipe.as_ref().filter(|_| !waits).map(AsFd::as_fd)
+        host_listens && behind && self.total < self.cap
     }
 
     /// Takes what is there, at most a few pieces; `false` when the stream has ended.
@@ -43,10 +47,27 @@ impl Capture {
         self.pipe.is_some()
     }
 
-    fn take(&mut self, data: &[u8]) {
+    pub(crate) fn take(&mut self, data: &[u8]) {
         let room = (self.cap - self.kept.len() as u64).min(data.len() as u64) as usize;
         self.kept.extend_from_slice(&data[..room]);
         self.total += data.len() as u64;
+    }
+
+    /// Takes all of it or, without room, nothing.
+    pub(crate) fn take_whole(&mut self, data: &[u8]) {
+        match data.len() as u64 <= self.room() {
+            true => self.take(data),
+            false => self.leave_out(data.len() as u64),
+        }
+    }
+
+    /// Counts what is not kept.
+    pub(crate) fn leave_out(&mut self, bytes: u64) {
+        self.total += bytes;
+    }
+
+    pub(crate) fn room(&self) -> u64 {
+        self.cap - self.kept.len() as u64
     }
 
     pub(crate) fn total(&self) -> u64 {

@@ -11,7 +11,7 @@ use crate::{
     processes::{Reaped, signal_all, signal_tree},
     spawn::{NotExecuted, Spawned},
 };
-use contracts::link::{Command, End, ExecStatus, Exited, KilledBy};
+use contracts::link::{Command, End, ExecStatus, Exited, KilledBy, kernel::Cell};
 use std::{
     collections::VecDeque,
     os::fd::OwnedFd,
@@ -22,9 +22,16 @@ use std::{
 /// uninterruptible wait takes what it takes, and the result shall not.
 const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 
+/// How long an interrupted cell may take to give up before its kernel is killed.
+const INTERRUPT_GRACE: Duration = Duration::from_secs(2);
+
 pub(crate) struct Exec {
     pid: Option<i32>,
     sole: bool,
+    /// The name of a cell, whose process is a kernel's.
+    cell: Option<String>,
+    /// When an interrupt counts as ignored.
+    patience_ends: Option<Instant>,
     started: Instant,
     backstop: Option<Instant>,
     flood_bytes: u64,
@@ -33,6 +40,7 @@ pub(crate) struct Exec {
     pub(crate) stdin_ends: bool,
     pub(crate) stdout: Capture,
     pub(crate) stderr: Capture,
+    pub(crate) display: Capture,
     killed_by: Option<KilledBy>,
     ended: Option<Ended>,
     pub(crate) exited: Option<Exited>,
@@ -60,6 +68,8 @@ impl Exec {
         Self {
             pid: Some(spawned.pid),
             sole: command.sole,
+            cell: None,
+            patience_ends: None,
             started: now,
             backstop: (command.backstop_ms > 0).then(|| now + backstop),
             flood_bytes: command.flood_bytes,
@@ -68,6 +78,7 @@ impl Exec {
             stdin_ends: false,
             stdout: Capture::new(Some(spawned.stdout), command.output_bytes),
             stderr: Capture::new(Some(spawned.stderr), command.output_bytes),
+            display: Capture::new(None, 0),
             killed_by: None,
             ended: None,
             exited: None,
@@ -76,21 +87,40 @@ impl Exec {
         }
     }
 
-    pub(crate) fn not_executed(failure: NotExecuted, now: Instant) -> Self {
-        let end = End::NotExecuted { errno: failure.errno, step: failure.step.to_owned() };
+    pub(crate) fn not_executed(failure: &NotExecuted, now: Instant) -> Self {
+        let mut exec = Self::without_process(0, 0, now);
+        exec.cell_ended(failure.into(), now);
+        exec
+    }
+
+    /// A cell, whose output its kernel's pipes will bring.
+    pub(crate) fn cell(cell: &Cell, now: Instant) -> Self {
+        let backstop = Duration::from_millis(cell.backstop_ms);
+        Self {
+            cell: Some(cell.name.clone()),
+            backstop: (cell.backstop_ms > 0).then(|| now + backstop),
+            flood_bytes: cell.flood_bytes,
+            ..Self::without_process(cell.output_bytes, cell.display_bytes, now)
+        }
+    }
+
+    fn without_process(output_bytes: u64, display_bytes: u64, now: Instant) -> Self {
         Self {
             pid: None,
             sole: false,
+            cell: None,
+            patience_ends: None,
             started: now,
             backstop: None,
             flood_bytes: 0,
             stdin: None,
             stdin_queue: VecDeque::new(),
             stdin_ends: false,
-            stdout: Capture::new(None, 0),
-            stderr: Capture::new(None, 0),
+            stdout: Capture::new(None, output_bytes),
+            stderr: Capture::new(None, output_bytes),
+            display: Capture::new(None, display_bytes),
             killed_by: None,
-            ended: Some(Ended { end, at: now, cpu_us: 0, max_rss_bytes: 0 }),
+            ended: None,
             exited: None,
             wanted: true,
             end_told: false,
@@ -107,7 +137,13 @@ impl Exec {
 
     pub(crate) fn status(&self, exec: u32) -> ExecStatus {
         let exited = self.exited.is_some();
-        ExecStatus { exec, exited, stdout: self.stdout.kept(), stderr: self.stderr.kept() }
+        let (stdout, stderr) = (self.stdout.kept(), self.stderr.kept());
+        ExecStatus { exec, exited, stdout, stderr, cell: self.cell.clone() }
+    }
+
+    /// A cell is done, or never began.
+    pub(crate) fn cell_ended(&mut self, end: End, at: Instant) {
+        self.ended = Some(Ended { end, at, cpu_us: 0, max_rss_bytes: 0 });
     }
 
     pub(crate) fn signal(&self, signal: i32) {
@@ -132,19 +168,33 @@ impl Exec {
         self.stdin_queue = VecDeque::new();
     }
 
-    /// Applies the agent's own limits. The host has earlier and better ones.
-    pub(crate) fn enforce(&mut self, now: Instant) {
-        if self.killed_by.is_some() || self.ended.is_some() {
-            return;
+    /// Applies the agent's own limits. The host has earlier and better ones. What is handed back is
+    /// the signal that a cell's kernel shall get.
+    pub(crate) fn enforce(&mut self, now: Instant) -> Option<i32> {
+        if self.ended.is_some() {
+            return None;
         }
-        if self.stdout.total() + self.stderr.total() > self.flood_bytes {
+        if self.patience_ends.is_some_and(|ends| now >= ends) {
+            self.patience_ends = None;
+            return Some(libc::SIGKILL);
+        }
+        if self.killed_by.is_some() {
+            return None;
+        }
+        let written = self.stdout.total() + self.stderr.total() + self.display.total();
+        if written > self.flood_bytes {
             self.killed_by = Some(KilledBy::Flood);
         } else if self.backstop.is_some_and(|backstop| now >= backstop) {
             self.killed_by = Some(KilledBy::Backstop);
         }
-        if self.killed_by.is_some() {
-            self.signal(libc::SIGKILL);
+        self.killed_by?;
+        if self.cell.is_some() {
+            // State is worth a try to save it.
+            self.patience_ends = Some(now + INTERRUPT_GRACE);
+            return Some(libc::SIGINT);
         }
+        self.signal(libc::SIGKILL);
+        None
     }
 
     /// When `enforce` or `finish` next has something to do without any other event.
@@ -152,6 +202,7 @@ impl Exec {
         match (&self.ended, &self.exited) {
             (_, Some(_)) => None,
             (Some(_), None) => Some(Instant::now() + Duration::from_millis(10)),
+            (None, None) if self.killed_by.is_some() => self.patience_ends,
             (None, None) => self.backstop,
         }
     }
@@ -184,6 +235,7 @@ impl Exec {
             killed_by: self.killed_by,
             stdout_bytes: self.stdout.total(),
             stderr_bytes: self.stderr.total(),
+            display_bytes: self.display.total(),
             wall_us: (ended.at - self.started).as_micros() as u64,
             cpu_us: ended.cpu_us,
             max_rss_bytes: ended.max_rss_bytes,

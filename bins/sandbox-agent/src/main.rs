@@ -9,6 +9,7 @@ mod connection;
 mod exec;
 mod files;
 mod glob;
+mod kernels;
 mod options;
 mod probe;
 mod process_setup;

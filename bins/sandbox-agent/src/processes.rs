@@ -50,6 +50,12 @@ pub(crate) fn signal_tree(pid: i32, signal: i32) {
     }
 }
 
+/// Signals whoever is in the foreground of a command's session.
+pub(crate) fn signal_group(pid: i32, signal: i32) {
+    // SAFETY: a system call without memory; the group is the command's own, by its setsid.
+    unsafe { libc::kill(-pid, signal) };
+}
+
 fn signal_descendants(root: i32, signal: i32) {
     for pid in descendants(root) {
         // SAFETY: a system call without memory.

@@ -2,7 +2,10 @@
 //! stand still for so long: nothing is copied, and it tells a failure by leaving it where we look.
 //! Everything is prepared before, because until then it may only make system calls.
 
-use contracts::link::Command;
+use contracts::link::{
+    Command,
+    kernel::{EVENTS_FD, REQUESTS_FD},
+};
 use rustix::{
     fs::{Mode, OFlags},
     io::Errno,
@@ -29,6 +32,15 @@ pub(crate) struct Spawned {
     pub(crate) stderr: OwnedFd,
 }
 
+/// Our ends of a kernel's control pipes.
+pub(crate) struct Control {
+    pub(crate) requests: OwnedFd,
+    pub(crate) events: OwnedFd,
+}
+
+/// Descriptors of ours that the child shall find under a low number must not have one of those.
+const ABOVE_TARGETS: i32 = 10;
+
 /// The step that kept a command from running, and why.
 #[derive(Debug)]
 pub(crate) struct NotExecuted {
@@ -43,6 +55,27 @@ impl NotExecuted {
 }
 
 pub(crate) fn spawn(command: &Command) -> Result<Spawned, NotExecuted> {
+    spawn_with(command, None)
+}
+
+/// A command with two pipes more, for its requests and its events.
+pub(crate) fn spawn_kernel(command: &Command) -> Result<(Spawned, Control), NotExecuted> {
+    let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(NotExecuted::at("pipe"));
+    let above = |fd: OwnedFd| {
+        rustix::io::fcntl_dupfd_cloexec(fd, ABOVE_TARGETS).map_err(NotExecuted::at("pipe"))
+    };
+    let (theirs, requests) = pipe()?;
+    let (events, theirs_too) = pipe()?;
+    let ends = [above(theirs)?, above(theirs_too)?];
+    for fd in [&requests, &events] {
+        // A descriptor that is ours and open can be made non-blocking.
+        let _set = rustix::io::ioctl_fionbio(fd, true);
+    }
+    let spawned = spawn_with(command, Some(ends))?;
+    Ok((spawned, Control { requests, events }))
+}
+
+fn spawn_with(command: &Command, control: Option<[OwnedFd; 2]>) -> Result<Spawned, NotExecuted> {
     let program = Program::prepare(command)?;
     let pipe = |step| pipe_with(PipeFlags::CLOEXEC).map_err(NotExecuted::at(step));
     let (stdout, child_stdout) = pipe("pipe")?;
@@ -56,7 +89,10 @@ pub(crate) fn spawn(command: &Command) -> Result<Spawned, NotExecuted> {
         }
     };
     let ends = [child_stdin.as_raw_fd(), child_stdout.as_raw_fd(), child_stderr.as_raw_fd()];
-    let mut birth = Birth { program: &program, ends, failed: None };
+    let control = control.as_ref().map(|[requests, events]| {
+        [(requests.as_raw_fd(), REQUESTS_FD), (events.as_raw_fd(), EVENTS_FD)]
+    });
+    let mut birth = Birth { program: &program, ends, control, failed: None };
     let pid = birth.give()?;
     if let Some(failure) = birth.failed {
         // SAFETY: waits for our own child, which has exited.
@@ -117,6 +153,8 @@ impl Program {
 struct Birth<'a> {
     program: &'a Program,
     ends: [i32; 3],
+    /// Of a kernel: more descriptors, and the numbers that they get after the others have theirs.
+    control: Option<[(i32, i32); 2]>,
     failed: Option<NotExecuted>,
 }
 
@@ -154,6 +192,11 @@ impl Birth<'_> {
             }
             for (target, end) in self.ends.into_iter().enumerate() {
                 if libc::dup2(end, target as i32) < 0 {
+                    return failed("descriptors");
+                }
+            }
+            for (end, target) in self.control.into_iter().flatten() {
+                if libc::dup2(end, target) < 0 {
                     return failed("descriptors");
                 }
             }

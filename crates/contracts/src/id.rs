@@ -87,16 +87,26 @@ caller_id!(
     SessionId
 );
 caller_id!(
+    /// One piece of code in a session: the key of its idempotency there.
+    CellId
+);
+caller_id!(
     /// One sandbox, drawn by the node: 32 hexadecimal digits, unguessable and never used twice.
     SandboxId
 );
 
-impl SandboxId {
-    /// Makes the id from 16 bytes that the caller drew at random.
-    pub fn from_random(bytes: [u8; 16]) -> Self {
-        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-    }
+macro_rules! drawn_id {
+    ($($name:ident),*) => {$(
+        impl $name {
+            /// Makes the id from 16 bytes that the caller drew at random.
+            pub fn from_random(bytes: [u8; 16]) -> Self {
+                Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+            }
+        }
+    )*};
 }
+
+drawn_id!(SandboxId, SessionId, CellId);
 
 #[cfg(test)]
 mod tests {

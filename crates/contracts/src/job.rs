@@ -66,6 +66,8 @@ pub enum Reason {
     /// It failed while its workspace or `/tmp` was full.
     DiskLimit,
     Cancelled,
+    /// The interpreter that ran it died, and its state with it.
+    KernelDied,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 //! Pure on purpose: no I/O, no clock, no runtime. A caller, the node, the command line and the
 //! agent inside a sandbox all build on these types and on nothing else of each other.
 
+pub mod code;
 pub mod event;
 pub mod fault;
 pub mod file;
@@ -19,6 +20,6 @@ pub mod telemetry;
 pub mod version;
 
 pub use fault::{Fault, Faults};
-pub use id::{JobId, SandboxId, SessionId, TaskId};
+pub use id::{CellId, JobId, SandboxId, SessionId, TaskId};
 pub use image::ImageRef;
 pub use version::Version;

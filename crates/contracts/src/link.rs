@@ -19,11 +19,14 @@
 //! When the host dies, the agent keeps each command's captured output (it is capped) and its end,
 //! connects again as soon as somebody listens, and says Hello. `Welcome` then names the offsets.
 
+pub mod kernel;
+
+use kernel::{KernelEnd, ToKernels};
 use serde::{Deserialize, Serialize};
 
 /// Both ends must speak the same version: the agent's binary is mounted by the host that runs it,
 /// and only an upgrade of the host under a living sandbox can make them differ.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Largest frame. An output chunk, a file chunk or a command with its environment fits.
 pub const MAX_FRAME_BYTES: usize = 1 << 20;
@@ -41,6 +44,8 @@ pub type RequestId = u32;
 pub enum Stream {
     Stdout,
     Stderr,
+    /// A cell's rich results: lines of JSON, whole ones only.
+    Display,
 }
 
 /// The folders of a sandbox that files go to and come from.
@@ -80,6 +85,13 @@ pub enum End {
         errno: i32,
         step: String,
     },
+    /// A cell's kernel ended: in the middle of it, or before it, and then nothing of it ran.
+    Kernel {
+        end: KernelEnd,
+        ran: bool,
+    },
+    /// There is no kernel of that name.
+    NoKernel,
 }
 
 /// What made the agent end a command by itself.
@@ -96,6 +108,7 @@ pub struct Exited {
     /// Bytes that the command wrote, captured or not.
     pub stdout_bytes: u64,
     pub stderr_bytes: u64,
+    pub display_bytes: u64,
     /// From the start to the end, by the agent's monotonic clock.
     pub wall_us: u64,
     pub cpu_us: u64,
@@ -114,6 +127,8 @@ pub struct ExecStatus {
     /// Captured so far.
     pub stdout: u64,
     pub stderr: u64,
+    /// The name of a cell; a command has none.
+    pub cell: Option<String>,
 }
 
 /// Where the host wants each command's output to go on.
@@ -122,6 +137,7 @@ pub struct Resume {
     pub exec: ExecId,
     pub stdout: u64,
     pub stderr: u64,
+    pub display: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,6 +202,7 @@ pub enum ToAgent {
         max_bytes: u64,
     },
     Ping,
+    Kernels(ToKernels),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,6 +210,8 @@ pub enum FromAgent {
     Hello {
         version: u16,
         execs: Vec<ExecStatus>,
+        /// The kernels that are there, dead ones that nobody was told of included.
+        kernels: Vec<String>,
     },
     Started {
         exec: ExecId,

@@ -2,6 +2,7 @@
 
 use crate::{
     Faults, SessionId, TaskId, Version,
+    code::Language,
     job::Outcome,
     limits::Limits,
     sandbox::{SandboxSpec, check_command, check_env},
@@ -25,6 +26,9 @@ pub struct SessionRequest {
     /// End of the session when no command runs for so long. Absent: the node's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_seconds: Option<u64>,
+    /// The language of its code, when it is one for code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lang: Option<Language>,
 }
 
 impl SessionRequest {
@@ -87,6 +91,8 @@ pub struct SessionView {
     pub expires_at: OffsetDateTime,
     pub idle_seconds: u64,
     pub limits: Limits,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lang: Option<Language>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -28,6 +28,7 @@ fn corpus() -> Vec<Vec<u8>> {
         killed_by: None,
         stdout_bytes: 1 << 40,
         stderr_bytes: 0,
+        display_bytes: 0,
         wall_us: 1,
         cpu_us: 1,
         max_rss_bytes: 1,
@@ -37,7 +38,14 @@ fn corpus() -> Vec<Vec<u8>> {
     let messages = [
         FromAgent::Hello {
             version: 1,
-            execs: vec![ExecStatus { exec: 1, exited: true, stdout: 9, stderr: 9 }],
+            execs: vec![ExecStatus {
+                exec: 1,
+                exited: true,
+                stdout: 9,
+                stderr: 9,
+                cell: Some("c".to_owned()),
+            }],
+            kernels: vec!["python".to_owned()],
         },
         FromAgent::Output { exec: 3, stream: Stream::Stdout, offset: 7, data: vec![b'x'; 300] },
         FromAgent::Exited { exec: 3, exited },

@@ -11,10 +11,11 @@ use crate::LinkError;
 use contracts::link::{
     Command, ExecId, ExecStatus, FromAgent, RequestId, Resume, ToAgent, VERSION, decode, encode,
     frame_length,
+    kernel::{Cell, MAX_DISPLAY_BYTES, MAX_KERNELS, MAX_NAME_BYTES, ToKernels},
 };
 pub use routes::ExecEvent;
 pub(crate) use routes::FileEvent;
-use routes::Routes;
+use routes::{Caps, Routes};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -30,7 +31,10 @@ const OUTBOX_FRAMES: usize = 32;
 
 /// The largest output that an adopted command may deliver: its own cap is not known to a node that
 /// did not start it in this life, but it was at most this.
-const ADOPTED_OUTPUT_BYTES: u64 = contracts::limits::Limits::MAXIMUM.output_bytes;
+const ADOPTED_BYTES: Caps = {
+    let output = contracts::limits::Limits::MAXIMUM.output_bytes;
+    [output, output, MAX_DISPLAY_BYTES]
+};
 
 pub(crate) struct Link {
     outbox: mpsc::Sender<ToAgent>,
@@ -38,8 +42,12 @@ pub(crate) struct Link {
     tasks: Mutex<JoinSet<()>>,
 }
 
-/// What `Link::open` found on the other side: commands of an earlier life of the host.
-pub(crate) type Adopted = HashMap<ExecId, (ExecStatus, mpsc::Receiver<ExecEvent>)>;
+/// What `Link::open` found on the other side, of an earlier life of the host.
+#[derive(Default)]
+pub(crate) struct Adopted {
+    pub(crate) execs: HashMap<ExecId, (ExecStatus, mpsc::Receiver<ExecEvent>)>,
+    pub(crate) kernels: Vec<String>,
+}
 
 impl Link {
     /// Shakes hands over a stream whose peer was verified, and starts relaying.
@@ -49,19 +57,23 @@ impl Link {
     {
         let (reader, mut writer) = tokio::io::split(stream);
         let mut reader = BufReader::with_capacity(128 << 10, reader);
-        let FromAgent::Hello { version, execs } = read_frame(&mut reader).await? else {
+        let FromAgent::Hello { version, execs, kernels } = read_frame(&mut reader).await? else {
             return Err(LinkError::Protocol("it did not begin with hello"));
         };
         if version != VERSION {
             return Err(LinkError::Version { theirs: version, ours: VERSION });
         }
+        let names = kernels.iter().chain(execs.iter().filter_map(|status| status.cell.as_ref()));
+        if kernels.len() > MAX_KERNELS || names.into_iter().any(|name| name.len() > MAX_NAME_BYTES) {
+            return Err(LinkError::Protocol("it has too many kernels, or names that are too long"));
+        }
         let mut routes = Routes::default();
-        let mut adopted = Adopted::new();
+        let mut adopted = Adopted { kernels, ..Adopted::default() };
         let mut resume = Vec::new();
         for status in execs {
-            let receiver = routes.expect_exec(status.exec, ADOPTED_OUTPUT_BYTES)?;
-            resume.push(Resume { exec: status.exec, stdout: 0, stderr: 0 });
-            adopted.insert(status.exec, (status, receiver));
+            let receiver = routes.expect_exec(status.exec, ADOPTED_BYTES)?;
+            resume.push(Resume { exec: status.exec, stdout: 0, stderr: 0, display: 0 });
+            adopted.execs.insert(status.exec, (status, receiver));
         }
         let welcome = encode(&ToAgent::Welcome { version: VERSION, resume })?;
         writer.write_all(&welcome).await?;
@@ -83,8 +95,21 @@ impl Link {
         &self,
         command: Command,
     ) -> Result<(ExecId, mpsc::Receiver<ExecEvent>), LinkError> {
-        let (exec, receiver) = self.routes().new_exec(command.output_bytes)?;
+        let output = command.output_bytes;
+        let (exec, receiver) = self.routes().new_exec([output, output, 0])?;
         self.send(ToAgent::Start { exec, command }).await?;
+        Ok((exec, receiver))
+    }
+
+    /// Starts a cell, which is a command to whoever waits for it.
+    pub(crate) async fn start_cell(
+        &self,
+        cell: Cell,
+    ) -> Result<(ExecId, mpsc::Receiver<ExecEvent>), LinkError> {
+        let output = cell.output_bytes;
+        let caps = [output, output, cell.display_bytes];
+        let (exec, receiver) = self.routes().new_exec(caps)?;
+        self.send(ToAgent::Kernels(ToKernels::Cell { exec, cell })).await?;
         Ok((exec, receiver))
     }
 

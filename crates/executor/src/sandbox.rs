@@ -17,7 +17,10 @@ use crate::{
 use async_trait::async_trait;
 use contracts::{
     SandboxId,
-    link::{Command, ExecId, ExecStatus, MAX_CHUNK_BYTES, RequestId, Root, ToAgent, Truncation},
+    link::{
+        Command, ExecId, ExecStatus, MAX_CHUNK_BYTES, RequestId, Root, ToAgent, Truncation,
+        kernel::{Cell, ToKernels},
+    },
     sandbox::path,
 };
 use std::sync::{Arc, Mutex, PoisonError};
@@ -123,12 +126,36 @@ impl Sandbox {
     pub fn adopted_execs(&self) -> Vec<(ExecStatus, Exec)> {
         let mut adopted = self.adopted.lock().unwrap_or_else(PoisonError::into_inner);
         let exec = |(id, (status, events))| (status, Exec { id, events });
-        adopted.drain().map(exec).collect()
+        adopted.execs.drain().map(exec).collect()
+    }
+
+    /// The kernels of an earlier life of the node, once.
+    pub fn adopted_kernels(&self) -> Vec<String> {
+        let mut adopted = self.adopted.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut adopted.kernels)
     }
 
     pub async fn start(&self, command: Command) -> Result<Exec, LinkError> {
         let (id, events) = self.link.start(command).await?;
         Ok(Exec { id, events })
+    }
+
+    /// Starts a kernel. Whether it could be started, its first cell tells.
+    pub async fn start_kernel(&self, kernel: &str, command: Command) -> Result<(), LinkError> {
+        let kernel = kernel.to_owned();
+        self.link.send(ToAgent::Kernels(ToKernels::Start { kernel, command })).await
+    }
+
+    /// Gives a kernel a cell to run. It must not run another one.
+    pub async fn start_cell(&self, cell: Cell) -> Result<Exec, LinkError> {
+        let (id, events) = self.link.start_cell(cell).await?;
+        Ok(Exec { id, events })
+    }
+
+    /// Kills a kernel and what is below it.
+    pub async fn end_kernel(&self, kernel: &str) -> Result<(), LinkError> {
+        let kernel = kernel.to_owned();
+        self.link.send(ToAgent::Kernels(ToKernels::End { kernel })).await
     }
 
     /// Bytes for a command's standard input; waits while the agent is behind.

@@ -1,7 +1,7 @@
 //! What the creation of a sandbox fixes. Sandboxes of one shape are alike until a job claims one.
 
 use crate::PinnedImage;
-use contracts::{limits::Limits, sandbox::NetworkPolicy};
+use contracts::{code::Language, limits::Limits, sandbox::NetworkPolicy};
 use std::{fmt, sync::Arc};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -10,6 +10,8 @@ pub struct Shape {
     pub limits: Limits,
     pub network: NetworkPolicy,
     pub inference: bool,
+    /// The language whose kernel runs in it before it is claimed, if one does.
+    pub kernel: Option<Language>,
 }
 
 /// The text that two shapes share exactly when one's sandbox can serve the other's job.
@@ -31,8 +33,11 @@ impl Shape {
         } = &self.limits;
         ShapeKey(format!(
             "{}/m{memory_bytes}-c{cpus}-p{pids}-o{open_files}-f{file_size_bytes}\
-             -w{workspace_bytes}-t{tmp_bytes}/{:?}/{}",
-            self.image.id, self.network, self.inference
+             -w{workspace_bytes}-t{tmp_bytes}/{:?}/{}/{}",
+            self.image.id,
+            self.network,
+            self.inference,
+            self.kernel.map_or("", Language::name)
         ))
     }
 }

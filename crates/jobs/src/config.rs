@@ -1,8 +1,8 @@
 //! What a node is told about itself: ids, caps and times. Read by the program, used here.
 
 use crate::PoolConfig;
-use contracts::{ImageRef, limits::Limits};
-use std::{path::PathBuf, time::Duration};
+use contracts::{ImageRef, code::Language, limits::Limits};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
@@ -33,6 +33,10 @@ pub struct NodeConfig {
     pub session_max: usize,
     pub session_idle: Duration,
     pub session_lifetime: Duration,
+    /// Where code of a language runs.
+    pub session_images: BTreeMap<Language, ImageRef>,
+    /// Time limit of code that asks for none.
+    pub cell_timeout: Duration,
     pub pool: PoolConfig,
     /// Between two looks for sandboxes that nobody owns.
     pub sweep_every: Duration,

@@ -16,7 +16,7 @@ use crate::{
     outcome::{self, Captured, Intent, Times},
     prepare,
     sandboxes::{Claim, Owned},
-    supervise::{End, Watch},
+    supervise::{End, SIGTERM, Watch},
 };
 use contracts::{
     Version,
@@ -154,6 +154,7 @@ impl Run<'_> {
             limits: self.job.plan.limits.clone(),
             network: request.sandbox.network_policy,
             inference: request.sandbox.use_inference,
+            kernel: None,
         };
         let owner = Owned::Job(request.task_id.clone(), request.job_id.clone());
         let claim = inner.sandboxes.get(&shape, owner).await?;
@@ -222,6 +223,7 @@ impl Run<'_> {
         let left = (deadline_at - OffsetDateTime::now_utc()).max(time::Duration::ZERO);
         let watch = Watch {
             sandbox,
+            ask: SIGTERM,
             deadline: tokio::time::Instant::now() + left.unsigned_abs(),
             term_grace: inner.config.term_grace,
             stop_grace: inner.config.stop_grace,
@@ -233,6 +235,8 @@ impl Run<'_> {
         let end = watch.until_end(&mut exec, |stream, data| match stream {
             Stream::Stdout => self.job.wrote_stdout(data),
             Stream::Stderr => self.job.wrote_stderr(data),
+            // A command has none.
+            Stream::Display => {}
         });
         let end = end.await;
         timings.run_ms = millis(began.elapsed());

@@ -68,6 +68,10 @@ pub(crate) fn judge(exited: &Exited, intent: Option<Intent>, oom: bool) -> Verdi
             ..Verdict::new(Status::Failed, if oom { Reason::Oom } else { Reason::Signal })
         },
         End::NotExecuted { errno, step } => not_executed(*errno, step),
+        // Ends of cells. An agent that says so of a command is a liar, and the command no success.
+        End::Kernel { .. } | End::NoKernel => {
+            Verdict::failed(Reason::KernelDied, 1, "it ended as only a cell can")
+        }
     }
 }
 
@@ -182,6 +186,7 @@ mod tests {
             killed_by: None,
             stdout_bytes: 0,
             stderr_bytes: 0,
+            display_bytes: 0,
             wall_us: 0,
             cpu_us: 0,
             max_rss_bytes: 0,

@@ -2,7 +2,7 @@
 
 use crate::{JobError, live::Plan, uploads};
 use contracts::{
-    Faults,
+    Faults, SessionId, TaskId,
     link::{Command, FileError, Root},
     sandbox::{SandboxSpec, env},
 };
@@ -31,6 +31,10 @@ pub(crate) fn environment(
     env.retain(|name, _| !env::RESERVED.contains(name));
     env.extend(reserved.iter().map(|(name, value)| (*name, value.as_str())));
     env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+pub(crate) fn session_ids(task: &TaskId, session: &SessionId) -> Vec<(&'static str, String)> {
+    vec![(env::TASK_ID, task.to_string()), (env::SESSION_ID, session.to_string())]
 }
 
 pub(crate) fn reserved(places: &Places, ids: Vec<(&'static str, String)>) -> Reserved {

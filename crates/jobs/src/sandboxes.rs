@@ -170,8 +170,12 @@ fn lock(owned: &Mutex<HashMap<SandboxId, Owned>>) -> MutexGuard<'_, HashMap<Sand
 }
 
 fn draw_id() -> Result<SandboxId, EngineError> {
+    draw_bytes().map(SandboxId::from_random)
+}
+
+pub(crate) fn draw_bytes() -> Result<[u8; 16], EngineError> {
     let mut bytes = [0; 16];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
         .map_err(|e| EngineError::step("id", std::io::Error::from(e)))?;
-    Ok(SandboxId::from_random(bytes))
+    Ok(bytes)
 }

@@ -6,9 +6,19 @@
 //!                └── end, lifetime, idle, stop-all, lost ─► ended (told for the retention)
 //! ```
 
+mod busy;
+mod code;
 mod exec;
 
-use crate::{JobError, Node, admission, chain, live::Plan, prepare, sandboxes::Owned};
+pub use code::{CodeEnd, Running};
+
+use crate::{
+    JobError, Node, admission, chain,
+    kernels::{Kernels, context_name},
+    live::Plan,
+    prepare,
+    sandboxes::Owned,
+};
 use contracts::{
     SessionId, Version,
     session::{SessionEnd, SessionList, SessionRequest, SessionState, SessionView},
@@ -36,6 +46,7 @@ pub(crate) struct LiveSession {
     request_hash: [u8; 32],
     plan: Plan,
     sandbox: Arc<Sandbox>,
+    kernels: Kernels,
     view: SessionView,
     activity: Mutex<Activity>,
     /// Tells the keeper of every change, and everybody else of the end.
@@ -88,6 +99,19 @@ impl LiveSession {
         let _keeper_gone = closed.wait_for(|closed| *closed).await;
     }
 
+    /// Sees to it that the interpreter is there, or soon will be, when the first code comes.
+    async fn prepare_kernel(&self, warm: bool) -> Result<(), JobError> {
+        let Some(lang) = self.view.lang else { return Ok(()) };
+        if warm {
+            // It was started in a sandbox that waited, and does not know yet for whom.
+            let mut untold = code::owned(ids(&self.view));
+            untold.extend(self.request.sandbox.env.clone());
+            self.kernels.there_is(&context_name(lang, None), untold);
+            return Ok(());
+        }
+        self.kernels.warm(lang).await
+    }
+
     /// When idleness ends the session, if nothing happens; never while a command runs.
     fn idle_at(&self) -> Option<Instant> {
         let activity = self.activity();
@@ -118,6 +142,7 @@ impl Node {
             limits: plan.limits.clone(),
             network: request.sandbox.network_policy,
             inference: request.sandbox.use_inference,
+            kernel: request.lang,
         };
         let owner = Owned::Session(request.task_id.clone(), request.session_id.clone());
         let claim = inner.sandboxes.get(&shape, owner).await?;
@@ -128,6 +153,7 @@ impl Node {
         }
         let view = self.new_view(&request, &plan);
         let session = self.open_session(request, hash, plan, claim.sandbox, view);
+        session.prepare_kernel(claim.warm).await?;
         if let Err(error) = inner.store.save_session(row(&session, &session.view)).await {
             session.end(SessionEnd::Lost).await;
             return Err(error.into());
@@ -168,6 +194,7 @@ impl Node {
             expires_at: created_at + Duration::from_secs(lifetime),
             idle_seconds: idle,
             limits: plan.limits.clone(),
+            lang: request.lang,
         }
     }
 
@@ -179,7 +206,12 @@ impl Node {
         sandbox: Arc<Sandbox>,
         view: SessionView,
     ) -> Arc<LiveSession> {
+        let places = sandbox.places();
+        let reserved = prepare::reserved(&places, ids(&view));
+        let env = prepare::environment(&plan.image.env, &request.sandbox.env, &reserved, &places);
+        let kernels = Kernels::new(Arc::clone(&sandbox), env, plan.limits.output_bytes);
         let session = Arc::new(LiveSession {
+            kernels,
             request,
             request_hash,
             plan,
@@ -252,8 +284,26 @@ pub(crate) async fn take_up(node: &Node, row: SessionRow) -> Result<(), JobError
             node.inner.metrics.adopted.inc();
             let interrupted = sandbox.adopted_execs();
             let session = node.open_session(row.request, row.request_hash, plan, sandbox, row.view);
-            for (_, command) in interrupted {
-                node.inner.tasks.spawn(exec::read_out(Arc::clone(&session), command));
+            for kernel in session.sandbox.adopted_kernels() {
+                session.kernels.there_is(&kernel, Vec::new());
+            }
+            for (status, command) in interrupted {
+                match session.kernels.take_up(&status) {
+                    Some(cell) => {
+                        let session = Arc::clone(&session);
+                        let leaving = node.inner.leaving.clone();
+                        let running = !status.exited;
+                        node.inner.tasks.spawn(async move {
+                            let _busy = busy::Busy::begin(&session);
+                            let (cell, context) = cell;
+                            let kernels = &session.kernels;
+                            kernels.read_out(&cell, &context, command, running, leaving).await;
+                        });
+                    }
+                    None => {
+                        node.inner.tasks.spawn(exec::read_out(Arc::clone(&session), command));
+                    }
+                }
             }
             Ok(())
         }
@@ -267,6 +317,10 @@ pub(crate) async fn take_up(node: &Node, row: SessionRow) -> Result<(), JobError
             Ok(())
         }
     }
+}
+
+fn ids(view: &SessionView) -> Vec<(&'static str, String)> {
+    prepare::session_ids(&view.task_id, &view.session_id)
 }
 
 fn row(session: &LiveSession, view: &SessionView) -> SessionRow {

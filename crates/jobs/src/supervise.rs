@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-const SIGTERM: i32 = 15;
+pub(crate) const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
 
 /// What the agent may take to kill and to tell, before the host does it over its head.
@@ -27,6 +27,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 pub(crate) struct Watch<'a> {
     pub(crate) sandbox: &'a Sandbox,
+    /// The signal that asks it to end before it is killed.
+    pub(crate) ask: i32,
     pub(crate) deadline: Instant,
     pub(crate) term_grace: Duration,
     pub(crate) stop_grace: Duration,
@@ -105,7 +107,7 @@ impl Watch<'_> {
     }
 
     async fn ask_to_end(&self, exec: &Exec) -> Stage {
-        let _shown_in_the_events = self.sandbox.signal(exec.id(), SIGTERM).await;
+        let _shown_in_the_events = self.sandbox.signal(exec.id(), self.ask).await;
         Stage::Term
     }
 

@@ -4,6 +4,7 @@ use super::Script;
 use contracts::link::{
     Command, End, ExecId, ExecStatus, Exited, FileError, FromAgent, Root, Stream, ToAgent,
     Truncation, VERSION, decode, encode, frame_length,
+    kernel::{Cell, ToKernels},
 };
 use std::{
     collections::BTreeMap,
@@ -63,6 +64,7 @@ struct Memory {
 /// A command that was started: what it wrote, and its end once it is known.
 struct Run {
     program: Program,
+    cell: Option<String>,
     signals: mpsc::UnboundedSender<i32>,
     exited: watch::Receiver<Option<Exited>>,
     /// Runs the clock of the program across links.
@@ -78,7 +80,8 @@ impl Agent {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn start(&self, exec: ExecId, command: &Command) {
+    /// A cell is a command to the script: `cell`, its kernel, its code.
+    fn start(&self, exec: ExecId, command: &Command, cell: Option<String>) {
         let program = (self.script)(command);
         let (signals, signaled) = mpsc::unbounded_channel();
         let (ended, exited) = watch::channel(None);
@@ -88,7 +91,7 @@ impl Agent {
         for (root, path, data) in &program.leaves {
             memory.files.insert((*root as u8, path.clone()), (false, data.clone()));
         }
-        memory.execs.insert(exec, Run { program, signals, exited, _clock: clock });
+        memory.execs.insert(exec, Run { program, cell, signals, exited, _clock: clock });
     }
 
     fn put(&self, root: Root, path: String, executable: bool, data: Vec<u8>) {
@@ -113,6 +116,7 @@ impl Agent {
             exited: run.exited.borrow().is_some(),
             stdout: run.program.stdout.len() as u64,
             stderr: run.program.stderr.len() as u64,
+            cell: run.cell.clone(),
         };
         self.memory().execs.iter().map(status).collect()
     }
@@ -155,6 +159,7 @@ async fn run(
         killed_by: None,
         stdout_bytes: program.stdout.len() as u64,
         stderr_bytes: program.stderr.len() as u64,
+        display_bytes: 0,
         wall_us: 0,
         cpu_us: 0,
         max_rss_bytes: 0,
@@ -187,7 +192,7 @@ async fn converse(agent: Arc<Agent>, stream: DuplexStream) -> Option<()> {
             }
         }
     });
-    say.send(FromAgent::Hello { version: VERSION, execs: agent.statuses() }).await.ok()?;
+    say.send(FromAgent::Hello { version: VERSION, execs: agent.statuses(), kernels: Vec::new() }).await.ok()?;
     loop {
         let mut head = [0; 4];
         reader.read_exact(&mut head).await.ok()?;
@@ -200,7 +205,7 @@ async fn converse(agent: Arc<Agent>, stream: DuplexStream) -> Option<()> {
                 }
             }
             ToAgent::Start { exec, command } => {
-                agent.start(exec, &command);
+                agent.start(exec, &command, None);
                 say.send(FromAgent::Started { exec }).await.ok()?;
                 tasks.spawn(report(Arc::clone(&agent), exec, say.clone()));
             }
@@ -225,8 +230,26 @@ async fn converse(agent: Arc<Agent>, stream: DuplexStream) -> Option<()> {
                 say.send(FromAgent::Done { request, outcome }).await.ok()?;
             }
             ToAgent::Ping => say.send(FromAgent::Pong).await.ok()?,
+            ToAgent::Kernels(ToKernels::Cell { exec, cell }) => {
+                agent.start(exec, &command_of(&cell), Some(cell.name));
+                tasks.spawn(report(Arc::clone(&agent), exec, say.clone()));
+            }
+            ToAgent::Kernels(ToKernels::Start { .. } | ToKernels::End { .. }) => {}
             ToAgent::Stdin { .. } | ToAgent::StdinEnd { .. } => {}
         }
+    }
+}
+
+fn command_of(cell: &Cell) -> Command {
+    Command {
+        argv: vec!["cell".to_owned(), cell.kernel.clone(), cell.code.clone()],
+        env: cell.env.clone(),
+        cwd: String::new(),
+        stdin: false,
+        output_bytes: cell.output_bytes,
+        flood_bytes: cell.flood_bytes,
+        sole: false,
+        backstop_ms: cell.backstop_ms,
     }
 }
 

@@ -41,10 +41,13 @@ pub(crate) struct Routes {
 
 struct ExecRoute {
     events: mpsc::Sender<ExecEvent>,
-    /// Bytes of stdout and stderr so far, and the most that each may reach.
-    seen: [u64; 2],
-    cap: u64,
+    /// Bytes of each stream so far, and the most that each may reach.
+    seen: Caps,
+    caps: Caps,
 }
+
+/// Of stdout, stderr and rich results.
+pub(crate) type Caps = [u64; 3];
 
 struct RequestRoute {
     events: mpsc::Sender<FileEvent>,
@@ -72,24 +75,24 @@ impl Routes {
     pub(crate) fn expect_exec(
         &mut self,
         exec: ExecId,
-        cap: u64,
+        caps: Caps,
     ) -> Result<mpsc::Receiver<ExecEvent>, LinkError> {
         if self.execs.len() >= MAX_EXECS || self.execs.contains_key(&exec) {
             return Err(LinkError::Protocol("it has too many commands, or one twice"));
         }
         let (events, receiver) = mpsc::channel(EVENTS_IN_FLIGHT);
-        self.execs.insert(exec, ExecRoute { events, seen: [0, 0], cap });
+        self.execs.insert(exec, ExecRoute { events, seen: [0; 3], caps });
         self.next_exec = self.next_exec.max(exec.wrapping_add(1));
         Ok(receiver)
     }
 
     pub(crate) fn new_exec(
         &mut self,
-        cap: u64,
+        caps: Caps,
     ) -> Result<(ExecId, mpsc::Receiver<ExecEvent>), LinkError> {
         self.alive()?;
         let exec = self.next_exec;
-        Ok((exec, self.expect_exec(exec, cap)?))
+        Ok((exec, self.expect_exec(exec, caps)?))
     }
 
     pub(crate) fn new_request(
@@ -151,7 +154,7 @@ impl Routes {
                     return Err(LinkError::Protocol("output does not continue where it stopped"));
                 }
                 *seen += data.len() as u64;
-                if *seen > route.cap {
+                if *seen > route.caps[stream as usize] {
                     return Err(LinkError::Protocol("output beyond its cap"));
                 }
                 Ok(Some(Delivery::Exec(route.events.clone(), ExecEvent::Output { stream, data })))
@@ -189,7 +192,7 @@ mod tests {
     #[test]
     fn output_must_continue_where_it_stopped() {
         let mut routes = Routes::default();
-        let (exec, _events) = routes.new_exec(100).unwrap();
+        let (exec, _events) = routes.new_exec([100; 3]).unwrap();
         assert!(routes.route(output(exec, 0, 10)).is_ok());
         assert!(routes.route(output(exec, 0, 10)).is_err());
     }
@@ -197,7 +200,7 @@ mod tests {
     #[test]
     fn output_beyond_the_cap_ends_the_link() {
         let mut routes = Routes::default();
-        let (exec, _events) = routes.new_exec(10).unwrap();
+        let (exec, _events) = routes.new_exec([10; 3]).unwrap();
         assert!(routes.route(output(exec, 0, 11)).is_err());
     }
 
@@ -225,7 +228,7 @@ mod tests {
     fn after_the_loss_nothing_new_begins() {
         let mut routes = Routes::default();
         routes.lose();
-        assert!(routes.new_exec(1).is_err());
+        assert!(routes.new_exec([1; 3]).is_err());
         assert!(routes.new_request(1).is_err());
         assert!(routes.expect_pong().is_err());
     }

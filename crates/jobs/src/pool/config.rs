@@ -1,6 +1,6 @@
 //! How many sandboxes may wait, of which shapes, and for how long.
 
-use contracts::{ImageRef, limits::Limits, sandbox::NetworkPolicy};
+use contracts::{ImageRef, code::Language, limits::Limits, sandbox::NetworkPolicy};
 use std::time::Duration;
 
 #[derive(Debug, Clone)]
@@ -55,6 +55,8 @@ pub struct ConfiguredShape {
     pub min: usize,
     /// Kept ready when the demand is there.
     pub max: usize,
+    /// The language whose kernel waits in it.
+    pub kernel: Option<Language>,
     /// Run once in each sandbox before it counts as ready.
     pub warm_up: Vec<String>,
 }

@@ -2,7 +2,7 @@
 //! that what waits still answers, and gives up what is old, outdated or unwanted.
 
 use super::{Pool, Step, config::ConfiguredShape, stock::Stock};
-use crate::{Node, chain, sandboxes::Owned};
+use crate::{Node, chain, kernels, sandboxes::Owned};
 use contracts::{
     ImageRef,
     link::{Command, End},
@@ -235,6 +235,7 @@ fn stand_by(
         limits: configured.limits.clone(),
         network: configured.network,
         inference: configured.inference,
+        kernel: configured.kernel,
     };
     let new = || Stock::new(shape.clone(), configured.max, half_life, now);
     let stock = stocks.entry(shape.key()).or_insert_with(new);
@@ -297,7 +298,21 @@ async fn prove(sandbox: &Sandbox, shape: &Shape, warm_up: Vec<String>) -> Result
         other => return Err(MakeError::WarmUp(other)),
     }
     timeout(PING_LIMIT, sandbox.ping()).await.map_err(|_| MakeError::Silent)??;
+    if let Some(lang) = shape.kernel {
+        let begun = kernels::begin(sandbox, environment(sandbox, shape), lang);
+        match timeout(WARM_UP_LIMIT, begun).await.map_err(|_| MakeError::WarmUp(None))?? {
+            Some(End::Code(0)) => {}
+            other => return Err(MakeError::WarmUp(other)),
+        }
+    }
     Ok(())
+}
+
+/// What a command or a kernel of nobody's has around it.
+fn environment(sandbox: &Sandbox, shape: &Shape) -> Vec<(String, String)> {
+    let places = sandbox.places();
+    let reserved = crate::prepare::reserved(&places, Vec::new());
+    crate::prepare::environment(&shape.image.env, &BTreeMap::new(), &reserved, &places)
 }
 
 async fn run_first(
@@ -305,17 +320,10 @@ async fn run_first(
     shape: &Shape,
     argv: Vec<String>,
 ) -> Result<Option<End>, LinkError> {
-    let places = sandbox.places();
-    let env = crate::prepare::environment(
-        &shape.image.env,
-        &BTreeMap::new(),
-        &crate::prepare::reserved(&places, Vec::new()),
-        &places,
-    );
     let command = Command {
         argv,
-        env,
-        cwd: places.workspace,
+        env: environment(sandbox, shape),
+        cwd: sandbox.places().workspace,
         stdin: false,
         output_bytes: WARM_UP_OUTPUT_BYTES,
         flood_bytes: WARM_UP_OUTPUT_BYTES << 10,

@@ -1,18 +1,17 @@
 //! One command in a session.
 
-use super::{LiveSession, absent};
+use super::{LiveSession, absent, busy::Busy, ids};
 use crate::{
     JobError, Node,
     lifecycle::millis,
     outcome::{self, Captured, Times},
     prepare,
-    supervise::{End, Watch},
+    supervise::{End, SIGTERM, Watch},
 };
 use contracts::{
     SessionId, Version,
     job::Timings,
     link::{Command, Stream},
-    sandbox::env,
     session::{ExecRequest, ExecResponse, SessionEnd},
 };
 use executor::{Counters, Exec, ExecEvent};
@@ -58,6 +57,7 @@ async fn run(
     let ending = CancellationToken::new();
     let watch = Watch {
         sandbox: &session.sandbox,
+        ask: SIGTERM,
         deadline: began + timeout,
         term_grace: config.term_grace,
         stop_grace: config.term_grace,
@@ -69,6 +69,8 @@ async fn run(
     let end = watch.until_end(&mut exec, |stream, data| match stream {
         Stream::Stdout => captured.stdout.extend_from_slice(data),
         Stream::Stderr => captured.stderr.extend_from_slice(data),
+        // A command has none.
+        Stream::Display => {}
     });
     let end = end.await;
     let counters = since(before, session.sandbox.counters().await);
@@ -94,11 +96,7 @@ async fn run(
 
 fn command(session: &LiveSession, request: &ExecRequest, flood_bytes: u64) -> Command {
     let places = session.sandbox.places();
-    let ids = vec![
-        (env::TASK_ID, session.view.task_id.to_string()),
-        (env::SESSION_ID, session.view.session_id.to_string()),
-    ];
-    let reserved = prepare::reserved(&places, ids);
+    let reserved = prepare::reserved(&places, ids(&session.view));
     let mut asked = session.request.sandbox.env.clone();
     asked.extend(request.env.clone());
     Command {
@@ -132,26 +130,5 @@ pub(super) async fn read_out(session: Arc<LiveSession>, mut exec: Exec) {
             let _lost = session.sandbox.forget(exec.id()).await;
             return;
         }
-    }
-}
-
-/// Counts as activity while it lives.
-struct Busy(Arc<LiveSession>);
-
-impl Busy {
-    fn begin(session: &Arc<LiveSession>) -> Self {
-        session.activity().commands += 1;
-        Self(Arc::clone(session))
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        let mut activity = self.0.activity();
-        activity.commands -= 1;
-        activity.last = Instant::now();
-        drop(activity);
-        // Wakes the keeper, which then looks at the clock anew.
-        self.0.changed.send_modify(|_| {});
     }
 }

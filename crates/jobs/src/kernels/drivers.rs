@@ -1,0 +1,58 @@
+//! The programs that run cells, by language, and how they are started.
+
+use super::Env;
+use contracts::{code::Language, link::Command};
+use executor::Places;
+
+const PYTHON: &str = include_str!("../../drivers/python.py");
+const NODE: &str = include_str!("../../drivers/node.js");
+const BASH: &str = include_str!("../../drivers/bash.sh");
+
+pub(crate) struct Driver {
+    /// Languages of one family share a kernel.
+    pub(crate) family: &'static str,
+    /// What must be in the image.
+    pub(crate) program: &'static str,
+    options: &'static [&'static str],
+    source: &'static str,
+}
+
+impl Driver {
+    pub(crate) fn of(lang: Language) -> Self {
+        match lang {
+            Language::Python => Self {
+                family: "python",
+                program: "python3",
+                options: &["-c"],
+                source: PYTHON,
+            },
+            Language::JavaScript | Language::TypeScript => Self {
+                family: "javascript",
+                program: "node",
+                options: &["--no-warnings", "-e"],
+                source: NODE,
+            },
+            Language::Bash => Self {
+                family: "bash",
+                program: "bash",
+                options: &["--norc", "--noprofile", "-c"],
+                source: BASH,
+            },
+        }
+    }
+
+    /// The driver is an argument and not a file: code can't change what the next kernel starts from.
+    pub(crate) fn command(&self, env: Env, places: &Places) -> Command {
+        let argv = [&[self.program][..], self.options, &[self.source]].concat();
+        Command {
+            argv: argv.into_iter().map(str::to_owned).collect(),
+            env,
+            cwd: places.workspace.clone(),
+            stdin: false,
+            output_bytes: 0,
+            flood_bytes: 0,
+            sole: false,
+            backstop_ms: 0,
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Code in sessions: opening one for a language, and running what its callers send.
+
+use super::{LiveSession, absent, busy::Busy};
+use crate::{
+    JobError, Node, admission,
+    kernels::{CellEnd, CellNews, Kernels, LiveCell, Order, context_name},
+    prepare,
+    sandboxes::{Owned, draw_bytes},
+};
+use contracts::{
+    CellId, Faults, SessionId, TaskId, Version,
+    code::{
+        ExecuteRequest, ExecuteResponse, KernelRequest, Language, OpenRequest, OpenResponse,
+        OpenSession, OpenSessions,
+    },
+    problem::Problem,
+    sandbox::SandboxSpec,
+    session::{SessionEnd, SessionRequest},
+};
+use executor::Shape;
+use std::{sync::Arc, time::Duration};
+
+/// The task of sessions that nobody named one for.
+const TASK: &str = "sessions";
+
+/// Code that was taken in, and whoever wants to know of it.
+pub struct Running(Arc<LiveCell>);
+
+/// How code ended, or why that can't be told.
+pub enum CodeEnd {
+    Answer(Arc<ExecuteResponse>),
+    Problem(Problem),
+}
+
+impl Running {
+    pub fn id(&self) -> &CellId {
+        &self.0.id
+    }
+
+    pub async fn ended(&self) -> Result<CodeEnd, JobError> {
+        match self.0.ended().await {
+            CellEnd::Answer(answer) => Ok(CodeEnd::Answer(answer)),
+            CellEnd::Problem(problem) => Ok(CodeEnd::Problem(problem)),
+            CellEnd::Left => Err(JobError::Draining),
+        }
+    }
+
+    /// What came after the events that were seen; waits while there is nothing new.
+    pub async fn news(&self, seen: usize) -> CellNews {
+        let mut changed = self.0.watch();
+        loop {
+            let news = self.0.news(seen);
+            if news.over || !news.events.is_empty() || changed.changed().await.is_err() {
+                return news;
+            }
+        }
+    }
+}
+
+impl Node {
+    /// A session for code in one language, under a name that we draw.
+    pub async fn open_code(&self, request: OpenRequest) -> Result<OpenResponse, JobError> {
+        request.validate().map_err(JobError::Invalid)?;
+        without_libraries(&request.libraries)?;
+        let session_id = SessionId::from_random(draw_bytes()?);
+        let view = self
+            .create_session(SessionRequest {
+                version: Version,
+                task_id: task()?,
+                session_id,
+                sandbox: self.code_sandbox(request.lang, request.env),
+                lifetime_seconds: request.lifetime_seconds,
+                idle_seconds: request.idle_seconds,
+                lang: Some(request.lang),
+            })
+            .await?;
+        Ok(OpenResponse { session_id: view.session_id, status: view.state })
+    }
+
+    fn code_sandbox(
+        &self,
+        lang: Language,
+        env: std::collections::BTreeMap<String, String>,
+    ) -> SandboxSpec {
+        let image = self.inner.config.session_images.get(&lang).cloned();
+        SandboxSpec { image, env, ..SandboxSpec::default() }
+    }
+
+    pub fn code_sessions(&self) -> OpenSessions {
+        let open = self.inner.sessions.open();
+        let session = |session: &Arc<LiveSession>| OpenSession {
+            session_id: session.view.session_id.clone(),
+            status: session.view.state,
+            lang: session.view.lang,
+            created_at: session.view.created_at,
+            expires_at: session.view.expires_at,
+        };
+        let mut sessions: Vec<OpenSession> = open.values().map(session).collect();
+        sessions.sort_by_key(|session| session.created_at);
+        OpenSessions { sessions }
+    }
+
+    /// Takes code in. Who stops waiting for it does not stop it.
+    pub async fn execute(
+        &self,
+        id: &SessionId,
+        request: ExecuteRequest,
+    ) -> Result<Running, JobError> {
+        let session = self.code_session(id).await?;
+        let order = self.order(request, session.view.lang)?;
+        let drawn = CellId::from_random(draw_bytes()?);
+        let (cell, context) = session.kernels.admit(&order, drawn)?;
+        let running = Running(Arc::clone(&cell));
+        if let Some(context) = context {
+            let busy = Busy::begin(&session);
+            self.inner.tasks.spawn(async move {
+                let _busy = busy;
+                let ran = session.kernels.run(&cell, &context, order).await;
+                if let Err(JobError::Engine(executor::EngineError::Link(_))) = ran {
+                    session.ask_to_end(SessionEnd::Lost);
+                }
+            });
+        }
+        Ok(running)
+    }
+
+    /// Code in a sandbox of its own, which goes when it is done.
+    pub async fn execute_once(&self, request: ExecuteRequest) -> Result<Running, JobError> {
+        if self.is_draining() {
+            return Err(JobError::Draining);
+        }
+        let order = self.order(request, None)?;
+        let spec = self.code_sandbox(order.lang, Default::default());
+        let plan = admission::plan(self, &spec).await?;
+        let place = Arc::clone(&self.inner.places).acquire_owned().await;
+        let place = place.map_err(|e| JobError::fault("queue", e))?;
+        let shape = Shape {
+            image: Arc::clone(&plan.image),
+            limits: plan.limits.clone(),
+            network: spec.network_policy,
+            inference: spec.use_inference,
+            kernel: Some(order.lang),
+        };
+        let session_id = SessionId::from_random(draw_bytes()?);
+        let owner = Owned::Session(task()?, session_id.clone());
+        let claim = self.inner.sandboxes.get(&shape, owner).await?;
+        self.inner.metrics.sandbox_ready(claim.took.as_secs_f64(), claim.warm);
+        let ids = prepare::session_ids(&task()?, &session_id);
+        let places = claim.sandbox.places();
+        let reserved = prepare::reserved(&places, ids.clone());
+        let env = prepare::environment(&plan.image.env, &spec.env, &reserved, &places);
+        let sandbox = Arc::clone(&claim.sandbox);
+        let kernels = Kernels::new(Arc::clone(&sandbox), env, plan.limits.output_bytes);
+        if claim.warm {
+            kernels.there_is(&context_name(order.lang, None), owned(ids));
+        }
+        let admitted = CellId::try_from(session_id.to_string())
+            .map_err(|e| JobError::fault("id", e))
+            .and_then(|drawn| kernels.admit(&order, drawn));
+        let (cell, context) = match admitted {
+            Ok((cell, Some(context))) => (cell, context),
+            refused => {
+                self.inner.sandboxes.release(sandbox);
+                // A sandbox of its own has no cell of that name before.
+                return Err(refused.err().unwrap_or(JobError::Conflict));
+            }
+        };
+        let running = Running(Arc::clone(&cell));
+        let node = self.clone();
+        self.inner.tasks.spawn(async move {
+            let _place = place;
+            // The cell's end says what there is to say.
+            let _told = kernels.run(&cell, &context, order).await;
+            node.inner.sandboxes.release(sandbox);
+        });
+        Ok(running)
+    }
+
+    /// Code that was sent before, by its name.
+    pub async fn cell(&self, id: &SessionId, cell: &CellId) -> Result<Running, JobError> {
+        let session = self.code_session(id).await?;
+        session.kernels.cell(cell).map(Running).ok_or(JobError::NotFound("cell"))
+    }
+
+    /// Interrupts what an interpreter runs, if it runs something.
+    pub async fn interrupt(&self, id: &SessionId, which: KernelRequest) -> Result<bool, JobError> {
+        let session = self.code_session(id).await?;
+        session.kernels.interrupt(&which_context(&session, &which)).await
+    }
+
+    /// A new interpreter in place of one, whatever that is doing.
+    pub async fn restart_kernel(
+        &self,
+        id: &SessionId,
+        which: KernelRequest,
+    ) -> Result<(), JobError> {
+        let session = self.code_session(id).await?;
+        session.kernels.restart(&which_context(&session, &which)).await
+    }
+
+    async fn code_session(&self, id: &SessionId) -> Result<Arc<LiveSession>, JobError> {
+        match self.inner.sessions.get(id) {
+            Some(session) => Ok(session),
+            None => Err(absent(self, id).await),
+        }
+    }
+
+    fn order(&self, request: ExecuteRequest, lang: Option<Language>) -> Result<Order, JobError> {
+        request.validate().map_err(JobError::Invalid)?;
+        without_libraries(&request.libraries)?;
+        let config = &self.inner.config;
+        let asked = request.timeout_seconds.map(Duration::from_secs);
+        Ok(Order {
+            lang: request.lang.or(lang).unwrap_or_default(),
+            timeout: asked.unwrap_or(config.cell_timeout).min(config.max_timeout),
+            flood_bytes: config.flood_bytes,
+            leaving: self.inner.leaving.clone(),
+            request,
+        })
+    }
+}
+
+/// What a kernel that was started before it had an owner is told of it.
+pub(super) fn owned(ids: Vec<(&'static str, String)>) -> Vec<(String, String)> {
+    ids.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn which_context(session: &LiveSession, which: &KernelRequest) -> String {
+    let lang = which.lang.or(session.view.lang).unwrap_or_default();
+    context_name(lang, which.context.as_deref())
+}
+
+fn task() -> Result<TaskId, JobError> {
+    TaskId::new(TASK).map_err(|e| JobError::fault("id", e))
+}
+
+fn without_libraries(libraries: &[String]) -> Result<(), JobError> {
+    let mut faults = Faults::default();
+    let message = "can't be installed: this node has no index for them yet";
+    faults.require(libraries.is_empty(), "libraries", message);
+    faults.into_result().map_err(JobError::Refused)
+}
