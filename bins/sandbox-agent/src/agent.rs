@@ -10,8 +10,8 @@ use crate::{
     processes, spawn,
 };
 use contracts::link::{
-    Command, ExecId, FromAgent, MAX_CHUNK_BYTES, Resume, Root, Stream, ToAgent, Truncation, VERSION,
-    kernel::ToKernels,
+    Command, ExecId, FromAgent, MAX_CHUNK_BYTES, Resume, Root, Stream, ToAgent, Truncation,
+    VERSION, kernel::ToKernels,
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},

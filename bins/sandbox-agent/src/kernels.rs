@@ -64,7 +64,12 @@ impl Kernels {
     }
 
     /// Replaces one of the same name. What its background work still writes is left over.
-    pub(crate) fn start(&mut self, name: String, command: &Command, execs: &mut Execs) -> Vec<OwnedFd> {
+    pub(crate) fn start(
+        &mut self,
+        name: String,
+        command: &Command,
+        execs: &mut Execs,
+    ) -> Vec<OwnedFd> {
         let leftovers = self.end(&name, execs);
         if self.0.len() < MAX_KERNELS {
             self.0.insert(name, Kernel::start(command));
@@ -128,7 +133,8 @@ impl Kernels {
         execs: &mut Execs,
         scratch: &mut [u8],
     ) -> Vec<OwnedFd> {
-        let is_its = |kernel: &Kernel| matches!(kernel.state, State::Runs(pid) if pid == reaped.pid);
+        let is_its =
+            |kernel: &Kernel| matches!(kernel.state, State::Runs(pid) if pid == reaped.pid);
         let Some((name, kernel)) = self.0.iter_mut().find(|(_, kernel)| is_its(kernel)) else {
             return Vec::new();
         };

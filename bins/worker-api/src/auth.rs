@@ -1,6 +1,9 @@
 //! Who may ask: whoever holds the token.
 
-use hyper::{HeaderMap, header::AUTHORIZATION};
+use hyper::{
+    HeaderMap,
+    header::{AUTHORIZATION, HOST, ORIGIN},
+};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -31,9 +34,49 @@ impl Token {
     }
 }
 
+/// Whether a request without a token comes from a program on this host, and not from a page in a
+/// browser on it: pages tell their origin, and a name that was bent to loopback is no name of it.
+pub(crate) fn is_local_program(headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next().and_then(|host| host.to_str().ok()), hosts.next())
+    else {
+        return false;
+    };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let local = matches!(name, "127.0.0.1" | "localhost" | "[::1]");
+    let of_a_page = headers.contains_key(ORIGIN) || headers.contains_key("sec-fetch-site");
+    local && !of_a_page && !headers.contains_key(AUTHORIZATION)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_a_token_only_programs_on_this_host_are_admitted() {
+        let admits = |pairs: &[(&'static str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(*name, value.parse().unwrap());
+            }
+            is_local_program(&headers)
+        };
+        for host in ["127.0.0.1:9190", "localhost:9190", "localhost", "[::1]:9190", "[::1]"] {
+            assert!(admits(&[("host", host)]), "{host}");
+        }
+        for host in ["evil.example:9190", "127.0.0.1.evil.example", "", "node", "localhost:x"] {
+            assert!(!admits(&[("host", host)]), "{host}");
+        }
+        assert!(!admits(&[]));
+        let local = ("host", "localhost");
+        assert!(!admits(&[local, local]));
+        assert!(!admits(&[local, ("origin", "http://localhost:9190")]));
+        assert!(!admits(&[local, ("sec-fetch-site", "cross-site")]));
+        assert!(!admits(&[local, ("authorization", "Bearer wrong")]), "a wrong token stays wrong");
+    }
 
     fn admits(values: &[&str]) -> bool {
         let mut headers = HeaderMap::new();

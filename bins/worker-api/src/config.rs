@@ -14,10 +14,10 @@ pub use pool::PoolSettings;
 pub use sessions::{JobTimes, SessionTimes};
 pub use state::State;
 
-use contracts::{Faults, ImageRef};
+use contracts::{Faults, ImageRef, code::Language};
 use executor::podman::{ImagePolicy, Pull};
 use jobs::{NodeConfig, PoolConfig};
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 /// The worker node of Pinfold: runs untrusted jobs in sealed Podman sandboxes, for a dispatcher that
 /// asks over HTTP.
@@ -49,6 +49,7 @@ pub struct Checked {
     pub times: JobTimes,
     pub limits: LimitSet,
     pub sessions: SessionTimes,
+    pub session_images: BTreeMap<Language, ImageRef>,
     pub pool: PoolConfig,
     pub state: State,
     pub token: String,
@@ -66,6 +67,8 @@ impl Config {
         self.sandbox.find_agent(&mut faults);
         self.limits.check(&mut faults);
         self.times.check(&mut faults);
+        self.sessions.check(self.listen.listen_addr, &mut faults);
+        let session_images = self.sessions.images(&mut faults);
         let pool = match (&default_image, self.sandbox.container_runtime) {
             (Some(image), Runtime::Podman) => {
                 let (default, most) = (self.limits.default_limits(), self.limits.max_limits());
@@ -81,6 +84,7 @@ impl Config {
                 times: self.times,
                 limits: self.limits,
                 sessions: self.sessions,
+                session_images,
                 pool,
                 state: self.state,
                 token,
@@ -118,6 +122,8 @@ impl Checked {
             session_max: self.sessions.session_max,
             session_idle: Duration::from_secs(self.sessions.session_idle_seconds),
             session_lifetime: Duration::from_secs(self.sessions.session_lifetime_seconds),
+            session_images: self.session_images.clone(),
+            cell_timeout: Duration::from_secs(self.sessions.session_code_seconds),
             pool: self.pool.clone(),
             sweep_every: Duration::from_secs(self.state.sweep_seconds),
             state_dir: self.state.state_dir.clone(),

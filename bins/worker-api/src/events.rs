@@ -2,6 +2,7 @@
 
 use crate::problem::Answer;
 use contracts::event::name;
+use futures::{Stream, StreamExt};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::{
     Response,
@@ -12,16 +13,24 @@ use jobs::{JobEvent, JobEventKind};
 use std::{convert::Infallible, time::Duration};
 use tokio::sync::mpsc;
 
+/// A comment: keeps proxies from closing, and tells us when nobody reads.
+pub(crate) const HEARTBEAT: &str = ": heartbeat\n\n";
+
 pub(crate) fn stream(events: mpsc::Receiver<JobEvent>, heartbeat: Duration) -> Answer {
     let frames = futures::stream::unfold(events, move |mut events| async move {
         let text = match tokio::time::timeout(heartbeat, events.recv()).await {
             Ok(Some(event)) => encode(&event),
             Ok(None) => return None,
-            // A comment: keeps proxies from closing, and tells us when nobody reads.
-            Err(_) => ": heartbeat\n\n".to_owned(),
+            Err(_) => HEARTBEAT.to_owned(),
         };
-        Some((Ok::<_, Infallible>(Frame::data(Bytes::from(text))), events))
+        Some((text, events))
     });
+    answer(frames)
+}
+
+/// Texts of events as an answer that has no end of its own.
+pub(crate) fn answer(texts: impl Stream<Item = String> + Send + 'static) -> Answer {
+    let frames = texts.map(|text| Ok::<_, Infallible>(Frame::data(Bytes::from(text))));
     let mut answer = Response::new(BodyExt::boxed_unsync(StreamBody::new(frames)));
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

@@ -1,6 +1,7 @@
 //! From a route to its answer. Each handler takes its request apart, asks the node once, and puts
 //! the answer; which one runs is decided here and nowhere else.
 
+mod code;
 mod health;
 mod jobs;
 mod sessions;
@@ -49,6 +50,16 @@ pub(crate) async fn handle(
         Route::Containers => telemetry::containers(front, &request).await,
         Route::Container => telemetry::container(front, &segment(open, 0)?).await,
         Route::Logs => telemetry::logs(front, &request),
+        Route::CodeService => Ok(code::service()),
+        Route::OpenCode => code::open(front, request).await,
+        Route::ListCode => Ok(code::list(front)),
+        Route::CloseCode => code::close(front, id(open)?).await,
+        Route::Execute => code::execute(front, id(open)?, request).await,
+        Route::ExecuteOnce => code::execute_once(front, request).await,
+        Route::CodeCell => code::cell(front, id(open)?, id_at(open, 1)?).await,
+        Route::CodeEvents => code::events(front, id(open)?, id_at(open, 1)?, &request).await,
+        Route::InterruptCode => code::interrupt(front, id(open)?, request).await,
+        Route::RestartCode => code::restart(front, id(open)?, request).await,
     }
 }
 
@@ -62,6 +73,13 @@ fn id<T>(open: &[String]) -> Result<T, ApiError>
 where
     T: TryFrom<String, Error: std::fmt::Display>,
 {
-    let text = segment(open, 0)?;
+    id_at(open, 0)
+}
+
+fn id_at<T>(open: &[String], index: usize) -> Result<T, ApiError>
+where
+    T: TryFrom<String, Error: std::fmt::Display>,
+{
+    let text = segment(open, index)?;
     T::try_from(text).map_err(|error| ApiError::Malformed(format!("the id in the path {error}")))
 }

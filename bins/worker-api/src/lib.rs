@@ -1,6 +1,7 @@
 //! HTTP in front of a worker node: who may ask, what was asked, and how the answer is put.
 
 mod auth;
+mod code_events;
 mod compose;
 pub mod config;
 mod events;

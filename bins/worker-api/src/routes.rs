@@ -31,14 +31,25 @@ pub(crate) enum Route {
     Containers,
     Container,
     Logs,
+    CodeService,
+    OpenCode,
+    ListCode,
+    CloseCode,
+    Execute,
+    ExecuteOnce,
+    CodeCell,
+    CodeEvents,
+    InterruptCode,
+    RestartCode,
 }
 
 const GET: Method = Method::GET;
 const POST: Method = Method::POST;
+const DELETE: Method = Method::DELETE;
 
 /// `{…}` stands for one segment, a final `{…*}` for the rest of the path.
 #[rustfmt::skip]
-pub(crate) const ROUTES: [(Method, &str, Route); 26] = [
+pub(crate) const ROUTES: [(Method, &str, Route); 36] = [
     (GET,  "/healthz",                                        Route::Health),
     (GET,  "/readyz",                                         Route::Ready),
     (GET,  "/metrics",                                        Route::Metrics),
@@ -70,11 +81,38 @@ pub(crate) const ROUTES: [(Method, &str, Route); 26] = [
     (GET,  "/v1/worker/telemetry/containers",                 Route::Containers),
     (GET,  "/v1/worker/telemetry/containers/{container}",     Route::Container),
     (GET,  "/v1/worker/telemetry/logs",                       Route::Logs),
+
+    (GET,  "/",                                               Route::CodeService),
+    (POST, "/sessions",                                       Route::OpenCode),
+    (GET,  "/sessions",                                       Route::ListCode),
+    (DELETE, "/sessions/{session}",                           Route::CloseCode),
+    (POST, "/sessions/{session}/execute",                     Route::Execute),
+    (POST, "/sessions/{session}/interrupt",                   Route::InterruptCode),
+    (POST, "/sessions/{session}/restart",                     Route::RestartCode),
+    (GET,  "/sessions/{session}/cells/{cell}",                Route::CodeCell),
+    (GET,  "/sessions/{session}/cells/{cell}/events",         Route::CodeEvents),
+    (POST, "/execute",                                        Route::ExecuteOnce),
 ];
 
 impl Route {
     pub(crate) fn is_open(self) -> bool {
-        matches!(self, Self::Health | Self::Ready)
+        matches!(self, Self::Health | Self::Ready | Self::CodeService)
+    }
+
+    /// Of the session server, which may be asked for to go without a token.
+    pub(crate) fn is_code(self) -> bool {
+        matches!(
+            self,
+            Self::OpenCode
+                | Self::ListCode
+                | Self::CloseCode
+                | Self::Execute
+                | Self::ExecuteOnce
+                | Self::CodeCell
+                | Self::CodeEvents
+                | Self::InterruptCode
+                | Self::RestartCode
+        )
     }
 }
 
@@ -144,7 +182,7 @@ mod tests {
             route(GET, "/v1/worker/jobs/a/artifacts/x/y.png"),
             Some((Route::JobArtifact, vec!["a".into(), "x/y.png".into()]))
         );
-        for nowhere in ["/", "/v1", "/v1/worker/jobs/", "/v1/worker/jobs//events", "/healthz/"] {
+        for nowhere in ["//", "/v1", "/v1/worker/jobs/", "/v1/worker/jobs//events", "/healthz/"] {
             assert_eq!(route(GET, nowhere), None, "{nowhere}");
         }
     }

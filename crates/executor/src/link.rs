@@ -64,7 +64,8 @@ impl Link {
             return Err(LinkError::Version { theirs: version, ours: VERSION });
         }
         let names = kernels.iter().chain(execs.iter().filter_map(|status| status.cell.as_ref()));
-        if kernels.len() > MAX_KERNELS || names.into_iter().any(|name| name.len() > MAX_NAME_BYTES) {
+        if kernels.len() > MAX_KERNELS || names.into_iter().any(|name| name.len() > MAX_NAME_BYTES)
+        {
             return Err(LinkError::Protocol("it has too many kernels, or names that are too long"));
         }
         let mut routes = Routes::default();

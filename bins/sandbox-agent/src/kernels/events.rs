@@ -161,7 +161,8 @@ mod tests {
 
     #[test]
     fn what_is_no_word_of_a_driver_is_nonsense() {
-        for junk in ["\n", "x\n", "done\n", "done 1\n", "done a 1\n", "done 1 2 3\n", "done -1 0\n"] {
+        for junk in ["\n", "x\n", "done\n", "done 1\n", "done a 1\n", "done 1 2 3\n", "done -1 0\n"]
+        {
             assert_eq!(events(junk.as_bytes(), 9), [Event::Nonsense], "{junk:?}");
         }
         assert_eq!(events(b"done 99999999999 0\n", 9), [Event::Nonsense]);

@@ -2,6 +2,7 @@
 
 use contracts::{
     Faults, ImageRef,
+    code::Language,
     limits::{Limits, LimitsRequest},
     sandbox::NetworkPolicy,
 };
@@ -41,7 +42,7 @@ pub struct PoolSettings {
     pool_makers: usize,
 
     /// More shapes to keep ready, as a JSON list of
-    /// `{"image":…,"limits":{…},"min":1,"max":4,"warm_up":["python3","-c","import numpy"]}`.
+    /// `{"image":…,"limits":{…},"min":1,"max":4,"warm_up":["python3","-c","import numpy"],"kernel":"python"}`.
     #[arg(long, env = "POOL_SHAPES")]
     pool_shapes: Option<String>,
 }
@@ -57,6 +58,8 @@ struct Written {
     min: usize,
     max: Option<usize>,
     warm_up: Vec<String>,
+    /// The language whose interpreter waits in it, for sessions.
+    kernel: Option<Language>,
 }
 
 impl PoolSettings {
@@ -86,6 +89,7 @@ impl PoolSettings {
                     inference: shape.use_inference,
                     min: shape.min,
                     max: shape.max.unwrap_or(shape.min).max(shape.min),
+                    kernel: shape.kernel,
                     warm_up: shape.warm_up,
                 }),
                 Err(refused) => {

@@ -1,6 +1,7 @@
 //! How long things may take and how many there may be.
 
-use contracts::Faults;
+use contracts::{Faults, ImageRef, code::Language};
+use std::{collections::BTreeMap, net::SocketAddr};
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Jobs")]
@@ -61,4 +62,57 @@ pub struct SessionTimes {
     /// Longest life of a session, in seconds.
     #[arg(long, env = "SESSION_LIFETIME_SECONDS", default_value_t = 86400)]
     pub session_lifetime_seconds: u64,
+
+    /// The image of Python code in sessions.
+    #[arg(long, env = "SESSION_IMAGE_PYTHON", default_value = "localhost/pinfold/python:latest")]
+    session_image_python: String,
+
+    /// The image of JavaScript and TypeScript code in sessions.
+    #[arg(long, env = "SESSION_IMAGE_NODE", default_value = "localhost/pinfold/node:latest")]
+    session_image_node: String,
+
+    /// The image of shell code in sessions.
+    #[arg(long, env = "SESSION_IMAGE_BASH", default_value = "localhost/pinfold/base:latest")]
+    session_image_bash: String,
+
+    /// Time limit of code in a session that asks for none, in seconds.
+    #[arg(long, env = "SESSION_CODE_SECONDS", default_value_t = 300)]
+    pub session_code_seconds: u64,
+
+    /// Let programs on this host use `/sessions` and `/execute` without a token. Refused beyond loopback.
+    #[arg(long, env = "SESSIONS_WITHOUT_TOKEN")]
+    pub sessions_without_token: bool,
+}
+
+impl SessionTimes {
+    pub(super) fn check(&self, listen: SocketAddr, faults: &mut Faults) {
+        faults.require(
+            !self.sessions_without_token || listen.ip().is_loopback(),
+            "SESSIONS_WITHOUT_TOKEN",
+            "is only for a LISTEN_ADDR on loopback",
+        );
+        faults.require(
+            self.session_code_seconds >= 1,
+            "SESSION_CODE_SECONDS",
+            "must be at least 1",
+        );
+    }
+
+    /// Where code of each language runs.
+    pub(super) fn images(&self, faults: &mut Faults) -> BTreeMap<Language, ImageRef> {
+        let by_language = [
+            (Language::Python, "SESSION_IMAGE_PYTHON", &self.session_image_python),
+            (Language::JavaScript, "SESSION_IMAGE_NODE", &self.session_image_node),
+            (Language::TypeScript, "SESSION_IMAGE_NODE", &self.session_image_node),
+            (Language::Bash, "SESSION_IMAGE_BASH", &self.session_image_bash),
+        ];
+        let mut images = BTreeMap::new();
+        for (language, name, image) in by_language {
+            match ImageRef::new(image.as_str()) {
+                Ok(image) => drop(images.insert(language, image)),
+                Err(error) => faults.add(name, error.to_string()),
+            }
+        }
+        images
+    }
 }

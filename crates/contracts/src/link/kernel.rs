@@ -81,8 +81,16 @@ pub enum KernelEnd {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToKernels {
     /// Replaces one of the same name, whose processes are killed.
-    Start { kernel: String, command: Command },
-    Cell { exec: ExecId, cell: Cell },
+    Start {
+        kernel: String,
+        command: Command,
+    },
+    Cell {
+        exec: ExecId,
+        cell: Cell,
+    },
     /// Kills a kernel and what is below it, and forgets it.
-    End { kernel: String },
+    End {
+        kernel: String,
+    },
 }

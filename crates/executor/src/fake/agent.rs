@@ -192,7 +192,9 @@ async fn converse(agent: Arc<Agent>, stream: DuplexStream) -> Option<()> {
             }
         }
     });
-    say.send(FromAgent::Hello { version: VERSION, execs: agent.statuses(), kernels: Vec::new() }).await.ok()?;
+    say.send(FromAgent::Hello { version: VERSION, execs: agent.statuses(), kernels: Vec::new() })
+        .await
+        .ok()?;
     loop {
         let mut head = [0; 4];
         reader.read_exact(&mut head).await.ok()?;

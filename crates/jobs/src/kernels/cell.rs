@@ -87,9 +87,8 @@ impl Decoder {
 fn unfinished(bytes: &[u8]) -> usize {
     let tail = &bytes[bytes.len().saturating_sub(3)..];
     let begins = |at: &usize| {
-        std::str::from_utf8(&tail[*at..]).is_err_and(|error| {
-            error.valid_up_to() == 0 && error.error_len().is_none()
-        })
+        std::str::from_utf8(&tail[*at..])
+            .is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
     };
     (0..tail.len()).find(begins).map_or(0, |at| tail.len() - at)
 }

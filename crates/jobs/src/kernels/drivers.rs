@@ -20,12 +20,9 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn of(lang: Language) -> Self {
         match lang {
-            Language::Python => Self {
-                family: "python",
-                program: "python3",
-                options: &["-c"],
-                source: PYTHON,
-            },
+            Language::Python => {
+                Self { family: "python", program: "python3", options: &["-c"], source: PYTHON }
+            }
             Language::JavaScript | Language::TypeScript => Self {
                 family: "javascript",
                 program: "node",

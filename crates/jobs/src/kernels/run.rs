@@ -220,7 +220,8 @@ fn not_run(end: &Ended, lang: Language) -> Result<(), JobError> {
         Ended::NotExecuted { .. } => {
             let mut faults = Faults::default();
             let program = Driver::of(lang).program;
-            let message = format!("{} needs {program}, which can't be run in this image", lang.name());
+            let message =
+                format!("{} needs {program}, which can't be run in this image", lang.name());
             faults.add("lang", message);
             Err(JobError::Refused(faults))
         }

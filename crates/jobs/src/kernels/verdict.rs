@@ -46,8 +46,7 @@ impl Verdict {
 }
 
 fn judge(end: &End, killed_by: Option<KilledBy>, about: Circumstances) -> Verdict {
-    let late =
-        about.intent == Some(Intent::Deadline) || killed_by == Some(KilledBy::Backstop);
+    let late = about.intent == Some(Intent::Deadline) || killed_by == Some(KilledBy::Backstop);
     let kernel_end = match end {
         End::Kernel { end, ran: true } => Some(*end),
         End::Kernel { ran: false, .. } => {

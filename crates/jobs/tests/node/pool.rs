@@ -21,6 +21,7 @@ fn configured(min: usize, max: usize) -> ConfiguredShape {
         inference: false,
         min,
         max,
+        kernel: None,
         warm_up: Vec::new(),
     }
 }

@@ -42,6 +42,8 @@ impl World {
             upload_keep: Duration::from_secs(60),
             session_max: 4,
             session_idle: Duration::from_secs(60),
+            session_images: Default::default(),
+            cell_timeout: Duration::from_secs(60),
             session_lifetime: Duration::from_secs(60),
             pool: PoolConfig::off(),
             sweep_every: Duration::from_secs(3600),
