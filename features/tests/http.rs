@@ -6,7 +6,11 @@ use hyper::Request;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use std::net::SocketAddr;
-use tokio::{net::TcpStream, task::JoinSet};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
@@ -39,6 +43,28 @@ impl Caller {
 
     pub(crate) async fn post(&self, path: &str, body: impl Into<Bytes>) -> Answer {
         self.send("POST", path, body.into(), &[]).await
+    }
+
+    /// What was answered until a text was in it, or the answer's end.
+    pub(crate) async fn get_until(&self, path: &str, text: &str) -> String {
+        let token = self.token.as_deref().unwrap_or_default();
+        let head =
+            format!("GET {path} HTTP/1.1\r\nhost: node\r\nauthorization: Bearer {token}\r\n\r\n");
+        let mut seen = Vec::new();
+        let Ok(mut stream) = TcpStream::connect(self.address).await else { return String::new() };
+        let read = async {
+            stream.write_all(head.as_bytes()).await.ok()?;
+            // An answer that is not there yet ends without the text, and the connection stays open.
+            while !String::from_utf8_lossy(&seen).contains(text) && !seen.starts_with(b"HTTP/1.1 4")
+            {
+                if stream.read_buf(&mut seen).await.ok()? == 0 {
+                    break;
+                }
+            }
+            Some(())
+        };
+        let _late = tokio::time::timeout(std::time::Duration::from_secs(10), read).await;
+        String::from_utf8_lossy(&seen).into_owned()
     }
 
     /// The whole answer, or a status of 0 when the connection ended without one.

@@ -4,6 +4,7 @@ mod files;
 mod floor;
 mod hostile;
 mod jobs;
+mod kernels;
 mod node;
 mod pool;
 mod requests;

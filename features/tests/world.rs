@@ -22,6 +22,8 @@ pub(crate) struct World {
     pub(crate) last_job: Value,
     pub(crate) answers: Vec<Answer>,
     pub(crate) notes: Vec<String>,
+    /// Calls that were made and not waited for.
+    pub(crate) waiting: tokio::task::JoinSet<Answer>,
     /// Names of images that are the scenario's own.
     pub(crate) tags: Vec<String>,
 }
@@ -40,6 +42,7 @@ impl World {
             last_job: Value::Null,
             answers: Vec::new(),
             notes: Vec::new(),
+            waiting: tokio::task::JoinSet::new(),
             tags: Vec::new(),
         }
     }

@@ -276,6 +276,7 @@ fn why(outcome: &Outcome) -> String {
         Reason::OutputLimit => "the job was ended for its flood of output",
         Reason::DiskLimit => "the job's disk space was full",
         Reason::Cancelled => "the job was canceled",
+        Reason::KernelDied => "the interpreter died",
     };
     outcome.detail.as_ref().map_or(reason.to_owned(), |detail| format!("{reason}: {detail}"))
 }

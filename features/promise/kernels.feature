@@ -1,0 +1,144 @@
+@kern
+Feature: Code in a session keeps its state
+
+  Background:
+    Given a node
+
+  Scenario: Names stay from one piece of code to the next
+    Given a Python session
+    When it executes "import math, os; os.mkdir('d'); os.chdir('d'); f = open('kept', 'w+')"
+    And it executes "f.write('in a file'); f.seek(0); print(math.floor(2.5), f.read(), os.getcwd())"
+    Then the code printed "2 in a file /workspace/d"
+
+  Scenario: The answer is plain unless more is asked for
+    Given a Python session
+    When it executes "print('out'); 6 * 7"
+    Then the answer is exactly "out\n", nothing and 0
+
+  Scenario: An error is told as the interpreter tells it
+    Given a Python session
+    When it executes "nope"
+    Then the code failed with 1 and "NameError: name 'nope' is not defined"
+    And nothing of ours is in its traceback
+
+  Scenario: Rich results are asked for
+    Given a Python session
+    When it executes "class T:\n  def _repr_html_(self): return '<b>t</b>'\ndisplay(T())\n6 * 7" with rich results
+    Then it shows "text/html" as "<b>t</b>"
+    And it shows "text/plain" as "42"
+
+  Scenario: Code without a session
+    When "print(6 * 7)" is executed without a session
+    Then the code printed "42"
+    And no sandbox is left
+
+  Scenario: A loop without end is interrupted and the variables are still there
+    Given a Python session
+    When it executes "x = 41"
+    And it executes "while True: pass" for at most 1 second
+    Then the code ended as "timeout" with 124
+    When it executes "print(x + 1)"
+    Then the code printed "42"
+
+  Scenario: An interrupt from outside
+    Given a Python session
+    When it executes "import time; x = 7; print('begun', flush=True); time.sleep(60)" and is interrupted
+    Then the code ended as "canceled" with 130
+    When it executes "print(x)"
+    Then the code printed "7"
+
+  Scenario: What can't be interrupted takes its interpreter with it, and says so
+    Given a Python session
+    When it executes "import signal; signal.signal(2, signal.SIG_IGN); x = 1"
+    And it executes "while True: pass" for at most 1 second
+    Then the code ended as "timeout" with 124
+    And its interpreter is told to have died
+    When it executes "print('x' in globals())"
+    Then the code printed "False"
+
+  Scenario Outline: A killed interpreter is never a success
+    Given a Python session
+    When it executes "<code>"
+    Then the code ended as "failed" with <exit>
+    And its interpreter is told to have died
+    When it executes "print('again')"
+    Then the code printed "again"
+    And its interpreter is told to be fresh
+
+    Examples:
+      | code                                                                              | exit |
+      | import os; os._exit(0)                                                            | 1    |
+      | import os; os._exit(3)                                                            | 3    |
+      | import os; os.kill(os.getpid(), 9)                                                | 137  |
+      | import os; [os.write(int(f), b'done 0 0\\n') for f in os.listdir('/proc/self/fd') if int(f) >= 200] | 1    |
+      | x = bytearray(2 << 30)                                                            | 137  |
+
+  Scenario Outline: Too much output is bounded and flagged
+    Given a Python session
+    When it executes "<code>"
+    Then 262144 bytes of what it printed were kept and it is marked as cut
+    When it executes "print('alive')"
+    Then the code printed "alive"
+
+    Examples:
+      | code                                                           |
+      | print('x' * 1000000)                                           |
+      | import sys; sys.stdout.buffer.write(b'\\xff' * 1000000) and None |
+      | while True: print('x' * 1000)                                  |
+
+  Scenario: Bash keeps its state, over an interrupt too
+    Given a bash session
+    When it executes "x=kept; f() { echo $x; }; cd /tmp"
+    And it executes "while :; do :; done" for at most 1 second
+    And it executes "f; pwd; exit 3"
+    Then the code failed with 3 and ""
+    When it executes "f"
+    Then the code printed "kept"
+
+  Scenario: Two interpreters in one session know nothing of each other
+    Given a Python session
+    When it executes "x = 1"
+    And it executes "print('x' in globals())" in the context "other"
+    Then the code printed "False"
+    When it executes "print(x)"
+    Then the code printed "1"
+
+  Scenario: A restart forgets
+    Given a Python session
+    When it executes "x = 1"
+    And its interpreter is restarted
+    And it executes "print('x' in globals())"
+    Then the code printed "False"
+
+  Scenario: Output streams while the code runs, and the stream can be taken up
+    Given a Python session
+    When it executes "import time; print('one'); time.sleep(0.3); print('two')" as a stream
+    Then the stream tells "one" before "two", and its end
+    And taken up after the first event it tells "two" only
+
+  Scenario: The death of the node in the middle of code
+    Given a Python session
+    When it begins "import time; x = 5; print('begun', flush=True); time.sleep(2); print('ended')" as "c1"
+    And the node is killed and started again
+    Then the result of "c1" is "begun\nended\n"
+    When it executes "print(x)"
+    Then the code printed "5"
+
+  Scenario: Sessions are strangers to each other
+    Given 8 Python sessions at once that each keep a secret
+    Then each finds its own secret, and nothing of the others
+
+  Scenario: A session that was closed is gone
+    Given a Python session
+    When it is closed
+    And it executes "print(1)"
+    Then it is refused with 410 and the type "not_found"
+
+  Scenario: Without a token only where it was asked for
+    When a caller without a token opens a session
+    Then it is refused with 401 and the type "authentication"
+
+  Scenario: What can't be given is refused
+    Given a Python session
+    When it executes code with the library "numpy"
+    Then it is refused with 422 and the type "validation"

@@ -1,0 +1,251 @@
+//! Code in sessions.
+
+use super::jobs::unescaped;
+use crate::{http::Answer, world::World};
+use bytes::Bytes;
+use cucumber::{given, then, when};
+use serde_json::{Value, json};
+
+async fn open(world: &mut World, lang: &str) {
+    let answer = world.node().caller.post("/sessions", json!({"lang": lang}).to_string()).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.json()["status"], "active");
+    let id = answer.json()["session_id"].as_str().expect("an id").to_owned();
+    world.notes.push(id);
+}
+
+fn session(world: &World) -> String {
+    format!("/sessions/{}", world.notes.last().expect("a session"))
+}
+
+async fn execute(world: &mut World, code: &str, more: Value) -> Answer {
+    let mut request = json!({"code": unescaped(code).replace("\\\\", "\\"), "libraries": []});
+    let fields = request.as_object_mut().expect("an object");
+    fields.extend(more.as_object().cloned().unwrap_or_default());
+    let path = format!("{}/execute", session(world));
+    let answer = world.node().caller.post(&path, request.to_string()).await;
+    world.answers.push(answer.clone());
+    answer
+}
+
+fn ended(world: &World) -> Value {
+    let answer = world.last();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()
+}
+
+#[given("a Python session")]
+async fn python(world: &mut World) {
+    open(world, "python").await;
+}
+
+#[given("a bash session")]
+async fn bash(world: &mut World) {
+    open(world, "bash").await;
+}
+
+#[when(regex = r#"^it executes "(.*)"$"#)]
+async fn executes(world: &mut World, code: String) {
+    execute(world, &code, json!({})).await;
+}
+
+#[when(regex = r#"^it executes "(.*)" with rich results$"#)]
+async fn executes_rich(world: &mut World, code: String) {
+    execute(world, &code, json!({"rich": true})).await;
+}
+
+#[when(regex = r#"^it executes "(.*)" for at most (\d+) second$"#)]
+async fn executes_limited(world: &mut World, code: String, seconds: u64) {
+    execute(world, &code, json!({"timeout_seconds": seconds})).await;
+}
+
+#[when(regex = r#"^it executes "(.*)" in the context "(.*)"$"#)]
+async fn executes_in(world: &mut World, code: String, context: String) {
+    execute(world, &code, json!({"context": context})).await;
+}
+
+#[when(regex = r#"^it executes code with the library "(.*)"$"#)]
+async fn executes_with_library(world: &mut World, library: String) {
+    execute(world, "1", json!({"libraries": [library]})).await;
+}
+
+#[when(regex = r#"^"(.*)" is executed without a session$"#)]
+async fn executes_once(world: &mut World, code: String) {
+    let request = json!({"lang": "python", "code": code, "libraries": []}).to_string();
+    let answer = world.node().caller.post("/execute", request).await;
+    world.answers.push(answer);
+}
+
+/// Sends code that prints `begun` and waits until it has.
+async fn begin(world: &mut World, code: &str, name: &str) {
+    let request = json!({"code": code, "cell_id": name}).to_string();
+    let (path, caller) = (format!("{}/execute", session(world)), world.node().caller.clone());
+    world.waiting.spawn(async move { caller.post(&path, request).await });
+    let cell = format!("{}/cells/{name}", session(world));
+    World::until("the code has begun", || async {
+        let events = format!("{cell}/events");
+        let begun = world.node().caller.get_until(&events, "begun").await;
+        begun.contains("begun")
+    })
+    .await;
+}
+
+#[when(regex = r#"^it executes "(.*)" and is interrupted$"#)]
+async fn interrupted(world: &mut World, code: String) {
+    begin(world, &code, "i1").await;
+    let path = format!("{}/interrupt", session(world));
+    let answer = world.node().caller.post(&path, "").await;
+    assert_eq!(answer.json()["status"], "interrupted", "{}", answer.text());
+    let answer = world.waiting.join_next().await.expect("an answer").expect("no panic");
+    world.answers.push(answer);
+}
+
+#[when(regex = r#"^it begins "(.*)" as "(.*)"$"#)]
+async fn begins(world: &mut World, code: String, name: String) {
+    begin(world, &code, &name).await;
+}
+
+#[then(regex = r#"^the result of "(.*)" is "(.*)"$"#)]
+async fn result_of(world: &mut World, name: String, stdout: String) {
+    let path = format!("{}/cells/{name}", session(world));
+    let answer = world.node().caller.get(&path).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.json()["stdout"], unescaped(&stdout), "{}", answer.text());
+    assert_eq!(answer.json()["exit_code"], 0, "{}", answer.text());
+}
+
+#[when("its interpreter is restarted")]
+async fn restarted(world: &mut World) {
+    let path = format!("{}/restart", session(world));
+    let answer = world.node().caller.post(&path, "").await;
+    assert_eq!(answer.json()["status"], "restarted", "{}", answer.text());
+}
+
+#[when("it is closed")]
+async fn closed(world: &mut World) {
+    let path = session(world);
+    let answer = world.node().caller.send("DELETE", &path, Bytes::new(), &[]).await;
+    assert_eq!(answer.json(), json!({"status": "closed"}));
+}
+
+#[when("a caller without a token opens a session")]
+async fn without_token(world: &mut World) {
+    let mut caller = world.node().caller.clone();
+    caller.token = None;
+    world.answers.push(caller.post("/sessions", "{}").await);
+}
+
+#[then(regex = r#"^the code printed "(.*)"$"#)]
+fn printed(world: &mut World, text: String) {
+    let answer = ended(world);
+    assert_eq!(answer["stdout"], unescaped(&text) + "\n", "{answer}");
+    assert_eq!(answer["exit_code"], 0, "{answer}");
+}
+
+#[then(regex = r#"^the answer is exactly "(.*)", nothing and 0$"#)]
+fn plain(world: &mut World, stdout: String) {
+    let expected = json!({"stdout": unescaped(&stdout), "stderr": "", "exit_code": 0});
+    assert_eq!(ended(world), expected);
+}
+
+#[then(regex = r#"^the code failed with (\d+) and "(.*)"$"#)]
+fn failed(world: &mut World, code: i64, text: String) {
+    let answer = ended(world);
+    assert_eq!(answer["exit_code"], code, "{answer}");
+    assert!(answer["stderr"].as_str().expect("text").trim_end().ends_with(&text), "{answer}");
+}
+
+#[then("nothing of ours is in its traceback")]
+fn clean_traceback(world: &mut World) {
+    let answer = ended(world);
+    let stderr = answer["stderr"].as_str().expect("text");
+    assert_eq!(stderr.matches("File ").count(), 1, "{stderr}");
+    assert!(stderr.contains("<cell 1>"), "{stderr}");
+}
+
+#[then(regex = r#"^the code ended as "(.*)" with (\d+)$"#)]
+fn ended_as(world: &mut World, status: String, code: i64) {
+    let answer = ended(world);
+    assert_eq!(
+        (&answer["status"], &answer["exit_code"]),
+        (&json!(status), &json!(code)),
+        "{answer}"
+    );
+}
+
+#[then(regex = r#"^its interpreter is told (?:to have|to be) (died|fresh)$"#)]
+fn kernel_news(world: &mut World, news: String) {
+    assert_eq!(ended(world)["kernel"], news, "{}", ended(world));
+}
+
+#[then(regex = r#"^it shows "(.*)" as "(.*)"$"#)]
+fn shows(world: &mut World, kind: String, text: String) {
+    let answer = ended(world);
+    let results = answer["results"].as_array().expect("results");
+    assert!(results.iter().any(|result| result["data"][&kind] == text.as_str()), "{answer}");
+}
+
+#[then(regex = r"^(\d+) bytes of what it printed were kept and it is marked as cut$")]
+fn cut(world: &mut World, bytes: usize) {
+    let answer = ended(world);
+    let stdout = answer["stdout"].as_str().expect("text");
+    // A byte that is no text is three in UTF-8.
+    assert!([bytes, 3 * bytes].contains(&stdout.len()), "{} bytes", stdout.len());
+    assert_eq!(answer["truncated"]["stdout"], true);
+}
+
+#[when(regex = r#"^it executes "(.*)" as a stream$"#)]
+async fn streams(world: &mut World, code: String) {
+    let answer = execute(world, &code, json!({"stream": true, "cell_id": "s1"})).await;
+    assert_eq!(answer.kind, "text/event-stream");
+}
+
+#[then(regex = r#"^the stream tells "(.*)" before "(.*)", and its end$"#)]
+fn told_in_order(world: &mut World, first: String, second: String) {
+    let text = world.last().text();
+    let events: Vec<&str> = text.split("\n\n").collect();
+    let at = |what: &str, name: &str| {
+        let is = |event: &&str| event.contains(&format!("event: {name}\n")) && event.contains(what);
+        events.iter().position(|event| is(event)).unwrap_or_else(|| panic!("no {what}: {text}"))
+    };
+    assert!(at(&first, "stdout") < at(&second, "stdout"), "{text}");
+    assert!(at(&second, "stdout") < at("exit_code", "end"), "{text}");
+}
+
+#[then(regex = r#"^taken up after the first event it tells "(.*)" only$"#)]
+async fn taken_up(world: &mut World, text: String) {
+    let path = format!("{}/cells/s1/events", session(world));
+    let after = [("last-event-id", "1")];
+    let answer = world.node().caller.send("GET", &path, Bytes::new(), &after).await;
+    let told = answer.text();
+    let told: Vec<&str> = told.split("\n\n").filter(|e| e.contains("event: stdout")).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains(&text), "{told:?}");
+}
+
+#[given(regex = r"^(\d+) Python sessions at once that each keep a secret$")]
+async fn strangers(world: &mut World, sessions: usize) {
+    for _ in 0..sessions {
+        open(world, "python").await;
+    }
+    let caller = world.node().caller.clone();
+    let keeps = world.notes.iter().map(|id| {
+        let code =
+            format!("secret = '{id}'; open('/tmp/s-{id}', 'w').write(secret); print(secret)");
+        let (caller, path) = (caller.clone(), format!("/sessions/{id}/execute"));
+        async move { caller.post(&path, json!({"code": code}).to_string()).await }
+    });
+    world.answers = futures::future::join_all(keeps).await;
+}
+
+#[then("each finds its own secret, and nothing of the others")]
+async fn own_secret(world: &mut World) {
+    let code = "import os; print(secret, len([f for f in os.listdir('/tmp') if f.startswith('s-')]), \
+                sum('-c' in open(f'/proc/{p}/cmdline').read() for p in os.listdir('/proc') if p.isdigit() and p != '1'))";
+    for (id, kept) in world.notes.iter().zip(&world.answers) {
+        assert_eq!(kept.json()["stdout"], format!("{id}\n"));
+        let path = format!("/sessions/{id}/execute");
+        let answer = world.node().caller.post(&path, json!({"code": code}).to_string()).await;
+        assert_eq!(answer.json()["stdout"], format!("{id} 1 1\n"), "{}", answer.text());
+    }
+}
