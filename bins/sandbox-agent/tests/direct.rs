@@ -65,6 +65,7 @@ async fn finish(exec: &mut Exec) -> (Told, Exited) {
             ExecEvent::Started => {}
             ExecEvent::Output { stream: Stream::Stdout, data } => told.stdout.extend(data),
             ExecEvent::Output { stream: Stream::Stderr, data } => told.stderr.extend(data),
+            ExecEvent::Output { stream: Stream::Display, .. } => panic!("it is no cell"),
             ExecEvent::Exited(exited) => return (told, exited),
         }
     }

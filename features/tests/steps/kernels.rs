@@ -59,8 +59,8 @@ async fn executes_limited(world: &mut World, code: String, seconds: u64) {
     execute(world, &code, json!({"timeout_seconds": seconds})).await;
 }
 
-#[when(regex = r#"^it executes "(.*)" in the context "(.*)"$"#)]
-async fn executes_in(world: &mut World, code: String, context: String) {
+#[when(regex = r#"^the context "(.*)" executes "(.*)"$"#)]
+async fn executes_in(world: &mut World, context: String, code: String) {
     execute(world, &code, json!({"context": context})).await;
 }
 
@@ -206,7 +206,7 @@ fn told_in_order(world: &mut World, first: String, second: String) {
     let events: Vec<&str> = text.split("\n\n").collect();
     let at = |what: &str, name: &str| {
         let is = |event: &&str| event.contains(&format!("event: {name}\n")) && event.contains(what);
-        events.iter().position(|event| is(event)).unwrap_or_else(|| panic!("no {what}: {text}"))
+        events.iter().position(is).unwrap_or_else(|| panic!("no {what}: {text}"))
     };
     assert!(at(&first, "stdout") < at(&second, "stdout"), "{text}");
     assert!(at(&second, "stdout") < at("exit_code", "end"), "{text}");

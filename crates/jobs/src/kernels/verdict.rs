@@ -167,3 +167,72 @@ pub(super) fn answer(cell: &LiveCell, exited: &Exited, about: Circumstances) -> 
         wall_ms: more.then_some(exited.wall_us / 1000),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: Circumstances = Circumstances {
+        intent: None,
+        interrupted: false,
+        oom: false,
+        fresh: false,
+        rich: false,
+        named: false,
+    };
+
+    fn died(end: KernelEnd) -> End {
+        End::Kernel { end, ran: true }
+    }
+
+    #[test]
+    fn code_that_returns_is_told_by_its_exit_code_alone() {
+        for code in [0, 1, 7] {
+            let verdict = judge(&End::Code(code), None, PLAIN);
+            assert_eq!((verdict.exit_code, verdict.status, verdict.kernel), (code, None, None));
+        }
+    }
+
+    #[test]
+    fn no_end_of_a_kernel_is_a_success() {
+        let ends =
+            [KernelEnd::Code(0), KernelEnd::Code(3), KernelEnd::Signal(9), KernelEnd::Protocol];
+        for end in ends {
+            for ran in [true, false] {
+                for oom in [true, false] {
+                    let verdict =
+                        judge(&End::Kernel { end, ran }, None, Circumstances { oom, ..PLAIN });
+                    assert_ne!(verdict.exit_code, 0, "{end:?}");
+                    assert_eq!(verdict.status, Some(Status::Failed), "{end:?}");
+                    assert_eq!(verdict.kernel, Some(KernelNews::Died), "{end:?}");
+                    assert_eq!(verdict.reason == Some(Reason::Oom), oom, "{end:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_deadline_says_whether_the_state_is_still_there() {
+        let late = Circumstances { intent: Some(Intent::Deadline), ..PLAIN };
+        let saved = judge(&End::Code(1), None, late);
+        assert_eq!((saved.exit_code, saved.kernel), (TIMED_OUT, None));
+        // Even code that catches the interrupt and returns was ended by us.
+        assert_eq!(judge(&End::Code(0), None, late).status, Some(Status::Timeout));
+        let lost = judge(&died(KernelEnd::Signal(9)), None, late);
+        assert_eq!((lost.exit_code, lost.kernel), (TIMED_OUT, Some(KernelNews::Died)));
+        assert_eq!(judge(&End::Code(1), Some(KilledBy::Backstop), PLAIN).exit_code, TIMED_OUT);
+    }
+
+    #[test]
+    fn a_flood_is_no_success_even_if_it_ends_well() {
+        let verdict = judge(&End::Code(0), Some(KilledBy::Flood), PLAIN);
+        assert_eq!((verdict.exit_code, verdict.reason), (1, Some(Reason::OutputLimit)));
+    }
+
+    #[test]
+    fn an_interrupt_that_came_too_late_changes_nothing() {
+        let asked = Circumstances { interrupted: true, ..PLAIN };
+        assert_eq!(judge(&End::Code(1), None, asked).status, Some(Status::Canceled));
+        assert_eq!(judge(&End::Code(0), None, asked).status, None);
+    }
+}

@@ -87,6 +87,7 @@ pub(crate) fn session(id: &str) -> SessionRequest {
         sandbox: SandboxSpec::default(),
         lifetime_seconds: None,
         idle_seconds: None,
+        lang: None,
     }
 }
 
