@@ -3,6 +3,7 @@
 
 mod body;
 mod budget;
+pub mod egress;
 mod models;
 mod refusal;
 mod surface;
