@@ -65,7 +65,7 @@ impl Denial {
 
     /// For a target that could not be read.
     pub(super) fn unread(reason: Reason, way: Way, target: &[u8]) -> Self {
-        Self::new(reason, way, quoted(&String::from_utf8_lossy(target)))
+        Self::new(reason, way, quoted(&String::from_utf8_lossy(authority_of(target))))
     }
 
     pub(super) fn because(mut self, detail: impl Into<String>) -> Self {
@@ -114,4 +114,13 @@ impl Denial {
             class: self.class(),
         }
     }
+}
+
+/// The part of an unreadable target that holds no path, query, user name or password, as far as it
+/// has parts at all.
+fn authority_of(target: &[u8]) -> &[u8] {
+    let scheme_end = target.windows(3).position(|window| window == b"://");
+    let rest = &target[scheme_end.map_or(0, |at| at + 3)..];
+    let authority = rest.split(|byte| b"/\\?#".contains(byte)).next().unwrap_or_default();
+    authority.rsplit(|&byte| byte == b'@').next().unwrap_or_default()
 }

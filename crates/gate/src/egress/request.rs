@@ -51,9 +51,7 @@ impl Request {
             }
             Ok(Self { target: authority, plain: Some(PlainPart { method, path }) })
         };
-        // The path and the query are nobody's to keep.
-        let shown = target.split(|&byte| byte == b'?').next().unwrap_or_default();
-        read().map_err(|reason| Denial::unread(reason, Way::Plain, shown))
+        read().map_err(|reason| Denial::unread(reason, Way::Plain, target))
     }
 
     pub fn target(&self) -> &Authority {

@@ -8,7 +8,7 @@ use crate::{
 const FILES: &[u8] = b"files.corp.example";
 
 /// The attempt, and the rule that is to allow it.
-pub const ROWS: &[(Attempt, &str)] = &[
+const ROWS: &[(Attempt, &str)] = &[
     (Connect(b"github.com:443"), "github.com:443"),
     (Connect(b"GitHub.COM:443"), "github.com:443"),
     (Connect(b"github.com.:443"), "github.com:443"),

@@ -11,7 +11,7 @@ mod names;
 mod requests;
 
 /// The rows of every table.
-pub fn rows() -> impl Iterator<Item = (Attempt, &'static str)> {
+fn rows() -> impl Iterator<Item = (Attempt, &'static str)> {
     [names::ROWS, addresses::ROWS, requests::ROWS].into_iter().flatten().copied()
 }
 

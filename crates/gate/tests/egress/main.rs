@@ -4,7 +4,7 @@
 use gate::egress::{
     Class, Denial, Opening, Permit, Policy, PolicySpec, QuestionType, Request, question,
 };
-use std::{cell::RefCell, net::IpAddr};
+use std::{cell::RefCell, fmt, net::IpAddr};
 
 mod allowed;
 mod corpus;
@@ -12,7 +12,7 @@ mod mutations;
 mod policies;
 
 /// One attempt to get out.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 enum Attempt {
     /// CONNECT, then a hello that names the same host.
     Connect(&'static [u8]),
@@ -129,6 +129,33 @@ impl Attempt {
             Self::Ask(name, kind) => {
                 question(policy, name, QuestionType::of_code(kind)).map(|_| None)
             }
+        }
+    }
+}
+
+/// Bytes as a person reads them.
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hosts = |hosts: &[&[u8]]| -> Vec<String> {
+            hosts.iter().map(|host| host.escape_ascii().to_string()).collect()
+        };
+        match *self {
+            Self::Connect(target) => write!(f, "CONNECT {}", target.escape_ascii()),
+            Self::ConnectHost(target, given) => {
+                write!(f, "CONNECT {target}, Host {:?}", hosts(given))
+            }
+            Self::Hello(target, name) => {
+                let name = name.map(|name| name.escape_ascii().to_string());
+                write!(f, "CONNECT {target}, hello to {name:?}")
+            }
+            Self::Raw(target) => write!(f, "CONNECT {target}, no TLS"),
+            Self::Get(target) => write!(f, "GET {}", target.escape_ascii()),
+            Self::Http(method, target, given) => {
+                write!(f, "{method:?} {target:?}, Host {:?}", hosts(given))
+            }
+            Self::Resolved(target, addresses) => write!(f, "CONNECT {target} at {addresses:?}"),
+            Self::GetResolved(target, addresses) => write!(f, "GET {target} at {addresses:?}"),
+            Self::Ask(name, kind) => write!(f, "question {} of type {kind}", name.escape_ascii()),
         }
     }
 }
