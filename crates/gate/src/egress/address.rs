@@ -140,6 +140,22 @@ pub(super) fn check_range(range: IpNet) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// An address as a denial explains it.
+pub(super) fn described(address: IpAddr) -> String {
+    let class = Class::of(address);
+    let inside = match address {
+        IpAddr::V6(address) => unwrapped(address),
+        IpAddr::V4(_) => None,
+    };
+    match inside {
+        Some(inside) => {
+            let inner = Class::of(inside.into());
+            format!("{address} is {class} and stands for {inside}, which is {inner}")
+        }
+        None => format!("{address} is {class}"),
+    }
+}
+
 const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> Ipv4Net {
     Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
 }
@@ -237,7 +253,7 @@ fn is_isatap(address: Ipv6Addr) -> bool {
 }
 
 /// The v4 address that a v6 one stands for, in the forms that keep it whole.
-pub(super) fn unwrapped(address: Ipv6Addr) -> Option<Ipv4Addr> {
+fn unwrapped(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, _, _, _, g, h] = address.segments();
     let of = |high: u16, low: u16| Some(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
     match (a, b) {

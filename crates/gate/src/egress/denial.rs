@@ -1,7 +1,7 @@
 //! What is said when the gate says no: a body that an agent can act on, and what the audit line has
 //! of either verdict. Neither holds a path, a query or a header: secrets live there.
 
-use super::{Class, Policy};
+use super::{Class, Policy, literal::Literal};
 use crate::refusal::quoted;
 use bytes::Bytes;
 use http::StatusCode;
@@ -65,7 +65,16 @@ impl Denial {
 
     /// For a target that could not be read.
     pub(super) fn unread(reason: Reason, way: Way, target: &[u8]) -> Self {
-        Self::new(reason, way, quoted(&String::from_utf8_lossy(authority_of(target))))
+        let authority = String::from_utf8_lossy(authority_of(target));
+        let denial = Self::new(reason, way, quoted(&authority));
+        let host = authority.split(':').next().unwrap_or_default();
+        match Literal::read(host) {
+            Some(Literal::Odd(address)) if reason == Reason::AddressSpelling => {
+                let class = Class::of(address.into());
+                denial.because(format!("some read this as {address}, which is {class}"))
+            }
+            _ => denial,
+        }
     }
 
     pub(super) fn because(mut self, detail: impl Into<String>) -> Self {

@@ -6,6 +6,9 @@ use std::fmt;
 
 const MAX_BYTES: usize = 4096;
 
+/// Patterns are shown to agents and in audit lines.
+const MAX_PATTERN_BYTES: usize = 512;
+
 /// A path in canonical form with the query that follows it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Path {
@@ -37,6 +40,9 @@ impl Path {
 
 impl Pattern {
     pub(super) fn read(text: &str) -> Result<Self, &'static str> {
+        if text.len() > MAX_PATTERN_BYTES {
+            return Err("is longer than 512 bytes");
+        }
         let (stem, beneath) = match text.strip_suffix('*') {
             Some(stem) if stem.ends_with('/') => (stem, true),
             Some(_) => return Err("has a * that is not a whole last segment, as in /api/*"),

@@ -2,7 +2,8 @@
 
 use super::{
     Audit, Denial, Host, Name, Reason, Request, Way,
-    rule::{Rule, RuleSpec, compile, described},
+    address::described,
+    rule::{Rule, RuleSpec, compile},
     target::server_name,
 };
 use contracts::Faults;

@@ -88,7 +88,8 @@ impl Request {
         self.plain.as_ref()
     }
 
-    pub(super) fn denied(&self, reason: Reason) -> Denial {
+    /// A denial of this request for what only its connection shows, such as bytes that are spent.
+    pub fn denied(&self, reason: Reason) -> Denial {
         Denial::new(reason, self.way(), &self.target)
     }
 }

@@ -18,6 +18,9 @@ const MAX_RULES: usize = 256;
 const MAX_LIST: usize = 64;
 const HTTPS_PORT: u16 = 443;
 
+/// Of one rule in a denial, which lists many.
+const MAX_SHOWN_PATHS: usize = 8;
+
 /// What a rule without `methods` allows. TRACE shows headers that the sandbox should not see, and
 /// CONNECT is never a plain request.
 const USUAL_METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
@@ -129,7 +132,7 @@ impl Rule {
                 Ok(()) if is_plain && class == Class::Public => Reason::PlainToPublic,
                 Ok(()) => continue,
             };
-            return Err(request.denied(refused).because(described(address)).at(address));
+            return Err(request.denied(refused).because(address::described(address)).at(address));
         }
         Ok(())
     }
@@ -156,25 +159,10 @@ impl fmt::Display for Rule {
         if let Some(methods) = &self.methods {
             write!(f, " {}", methods.join(","))?;
         }
-        for path in self.paths.iter().flatten() {
+        for path in self.paths.iter().flatten().take(MAX_SHOWN_PATHS) {
             write!(f, " {path}")?;
         }
-        f.write_str(")")
-    }
-}
-
-/// An address as a denial explains it.
-pub(super) fn described(address: IpAddr) -> String {
-    let class = Class::of(address);
-    let inside = match address {
-        IpAddr::V6(address) => address::unwrapped(address),
-        IpAddr::V4(_) => None,
-    };
-    match inside {
-        Some(inside) => {
-            let inner = Class::of(inside.into());
-            format!("{address} is {class} and stands for {inside}, which is {inner}")
-        }
-        None => format!("{address} is {class}"),
+        let is_cut = self.paths.as_ref().is_some_and(|paths| paths.len() > MAX_SHOWN_PATHS);
+        f.write_str(if is_cut { " …)" } else { ")" })
     }
 }

@@ -121,6 +121,9 @@ fn lists_have_a_bound() {
     assert!(compile(json!(many(257))).unwrap_err().contains("rules: holds more than 256 rules"));
     let said = compile(json!([{ "host": "a.example", "ports": vec![443; 65] }])).unwrap_err();
     assert!(said.contains("rules[0].ports: holds more than 64 entries"), "{said}");
+    let path = format!("/{}", "a".repeat(512));
+    let said = compile(json!([{ "host": "a.example", "paths": [path] }])).unwrap_err();
+    assert!(said.contains("rules[0].paths[0]: is longer than 512 bytes"), "{said}");
 }
 
 #[test]
@@ -236,6 +239,14 @@ fn a_refused_address_is_named_with_what_it_stands_for() {
     let line = serde_json::to_value(denial.audit()).unwrap();
     assert_eq!(line["class"], "wrapped");
     assert_eq!(line["addresses"], json!(["::ffff:127.0.0.1"]));
+}
+
+#[test]
+fn an_odd_spelling_is_named_with_the_address_that_it_means() {
+    let denial = Request::connect(b"0xa9fea9fe:80", &[]).unwrap_err();
+    let expected = "0xa9fea9fe:80: addresses are written as four decimal numbers: \
+                    some read this as 169.254.169.254, which is metadata";
+    assert_eq!(denial.to_string(), expected);
 }
 
 #[test]
