@@ -8,6 +8,7 @@ mod account;
 mod body;
 mod budget;
 mod door;
+pub mod egress;
 mod metered;
 mod metrics;
 mod models;
