@@ -13,7 +13,7 @@ import openai
 MODEL = os.environ.get("MODEL", "dev")
 SHOWN_CHARACTERS = 1000
 CLIENT_TIMEOUT_SECONDS = 5
-PROGRAM_TIMEOUT_SECONDS = 12
+PROGRAM_TIMEOUT_SECONDS = 8
 FAULTS = ["bytes", "cut", "error-in-200", "gzip", "huge", "malformed"]
 FAULTS += ["redirect", "reset", "silent", "slow-headers", "stall"]
 
