@@ -47,6 +47,10 @@ def ask(text):
     return [{"role": "user", "content": text}]
 
 
+def called(name, arguments):
+    return f"{name}({', '.join(arguments)})"
+
+
 def ended(seen, message):
     seen.finish = message.stop_reason
     seen.usage = message.usage.model_dump(include={"input_tokens", "output_tokens"})
@@ -74,7 +78,7 @@ def tools(client, seen, model):
     message = client.messages.create(
         model=model, messages=ask("use the tool"), max_tokens=ANSWER_TOKENS, tools=[TOOL]
     )
-    seen.piece(f"{message.content[0].name} {sorted(message.content[0].input)}")
+    seen.piece(called(message.content[0].name, message.content[0].input))
     ended(seen, message)
 
 
@@ -86,7 +90,7 @@ def tools_stream(client, seen, model):
         for event in answer:
             seen.pieces += event.type == "input_json"
         message = answer.get_final_message()
-    seen.text = f"{message.content[0].name} {sorted(message.content[0].input)}"
+    seen.text = called(message.content[0].name, message.content[0].input)
     ended(seen, message)
 
 

@@ -45,7 +45,7 @@ function ended(seen, answer) {
 
 function calledTools(seen, { message }) {
   for (const { function: call } of message.tool_calls ?? []) {
-    seen.piece(`${call.name} ${JSON.stringify(Object.keys(call.arguments))}`);
+    seen.piece(`${call.name}(${Object.keys(call.arguments).join(", ")})`);
   }
 }
 

@@ -46,6 +46,10 @@ def ask(text):
     return [{"role": "user", "content": text}]
 
 
+def called(name, arguments):
+    return f"{name}({', '.join(arguments)})"
+
+
 def ended(seen, answer):
     seen.finish = answer.done_reason
     seen.usage = {name: answer[name] for name in ("prompt_eval_count", "eval_count")}
@@ -75,7 +79,7 @@ def tools(client, seen, model):
         tools=[{"type": "function", "function": FUNCTION}],
     )
     call = answer.message.tool_calls[0].function
-    seen.piece(f"{call.name} {sorted(call.arguments)}")
+    seen.piece(called(call.name, call.arguments))
     ended(seen, answer)
 
 
@@ -88,7 +92,7 @@ def tools_stream(client, seen, model):
         stream=True,
     ):
         for call in answer.message.tool_calls or []:
-            seen.piece(f"{call.function.name} {sorted(call.function.arguments)}")
+            seen.piece(called(call.function.name, call.function.arguments))
         if answer.done:
             ended(seen, answer)
 

@@ -39,7 +39,7 @@ const ask = (content) => [{ role: "user", content }];
 const pick = (usage, ...names) => Object.fromEntries(names.map((name) => [name, usage[name]]));
 const chatUsage = (usage) => pick(usage, "prompt_tokens", "completion_tokens");
 const responsesUsage = (usage) => pick(usage, "input_tokens", "output_tokens");
-const called = (name, json) => `${name} ${JSON.stringify(Object.keys(JSON.parse(json)))}`;
+const called = (name, json) => `${name}(${Object.keys(JSON.parse(json)).join(", ")})`;
 
 async function whole(client, seen, model, text = HELLO) {
   const answer = await client.chat.completions.create({ model, messages: ask(text) });

@@ -46,6 +46,10 @@ def ask(text):
     return [{"role": "user", "content": text}]
 
 
+def called(name, arguments):
+    return f"{name}({', '.join(arguments)})"
+
+
 def whole(client, seen, model, text="hello from the sandbox"):
     answer = client.chat.completions.create(model=model, messages=ask(text))
     seen.piece(answer.choices[0].message.content)
@@ -76,7 +80,7 @@ def tools(client, seen, model):
         tools=[{"type": "function", "function": FUNCTION}],
     )
     call = answer.choices[0].message.tool_calls[0].function
-    seen.piece(f"{call.name} {sorted(json.loads(call.arguments))}")
+    seen.piece(called(call.name, json.loads(call.arguments)))
     seen.finish = answer.choices[0].finish_reason
     seen.usage = answer.usage.model_dump(include={"prompt_tokens", "completion_tokens"})
 
@@ -96,7 +100,7 @@ def tools_stream(client, seen, model):
                 arguments += call.function.arguments or ""
                 seen.pieces += 1
             seen.finish = choice.finish_reason or seen.finish
-    seen.text = f"{name} {sorted(json.loads(arguments))}"
+    seen.text = called(name, json.loads(arguments))
 
 
 def responses(client, seen, model):
