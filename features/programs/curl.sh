@@ -9,7 +9,6 @@ set -u
 model=${MODEL:-dev}
 hello='hello from the sandbox'
 shown_characters=1000
-timeout_seconds=5
 cases='unary stream tools embed models abort large error-429 error-500 error-529'
 for fault in bytes cut error-in-200 gzip huge malformed redirect reset silent slow-headers stall; do
   cases="$cases $fault whole-$fault"
@@ -23,6 +22,10 @@ case " $cases " in
   exit 1
   ;;
 esac
+case $name in
+*silent | *slow-headers | *stall) patience_seconds=5 ;;
+*) patience_seconds=30 ;;
+esac
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -31,7 +34,7 @@ trap 'rm -rf "$work"' EXIT
 call() {
   path=$1
   shift
-  curl --silent --no-buffer --fail-with-body --max-time "$timeout_seconds" \
+  curl --silent --no-buffer --fail-with-body --max-time "$patience_seconds" \
     --write-out '%{stderr}%{http_code}' "$@" "$OPENAI_BASE_URL$path" 2>"$work/status"
   echo $? >"$work/code"
 }
@@ -92,7 +95,7 @@ embed) embed ;;
 models) call /models ;;
 abort) stream "$model" "$(yes word | head -n 500 | tr '\n' ' ')" | three_pieces ;;
 large) large ;;
-error-*) whole "fail-${name#error-}" ;;
+error-[0-9]*) whole "fail-${name#error-}" ;;
 whole-*) whole "fail-${name#whole-}" ;;
 *) stream "fail-$name" ;;
 esac >"$work/answer"

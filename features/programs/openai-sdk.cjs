@@ -7,10 +7,13 @@ const { OpenAI } = require("openai");
 
 const MODEL = process.env.MODEL ?? "dev";
 const SHOWN_CHARACTERS = 1000;
-const CLIENT_TIMEOUT_MS = 5_000;
-const PROGRAM_TIMEOUT_MS = 8_000;
-const FAULTS = ["bytes", "cut", "error-in-200", "gzip", "huge", "malformed"];
-FAULTS.push("redirect", "reset", "silent", "slow-headers", "stall");
+// The SDK's timeout; where it has not ended a call a little later, the program does.
+const PATIENCE_MS = 30_000;
+const PATIENCE_WITH_HANGS_MS = 5_000;
+const GRACE_MS = 3_000;
+const HANGS = ["silent", "slow-headers", "stall"];
+const FAULTS = ["bytes", "cut", "error-in-200", "gzip", "huge", "malformed", "redirect", "reset"];
+FAULTS.push(...HANGS);
 
 const HELLO = "hello from the sandbox";
 const WEATHER = {
@@ -21,6 +24,9 @@ const WEATHER = {
 
 /** The SDK's own timeout did not end it. */
 class ProgramTimeout extends Error {}
+
+/** The stream of a response said so; the SDK hands it on as an event like any other. */
+class ErrorEvent extends Error {}
 
 /** What had come when it ended, well or not. */
 class Seen {
@@ -115,6 +121,8 @@ async function responsesStream(client, seen, model) {
     } else if (event.type === "response.completed") {
       seen.finish = event.response.status;
       seen.usage = responsesUsage(event.response.usage);
+    } else if (event.type === "error" || event.type === "response.failed") {
+      throw new ErrorEvent(JSON.stringify(event));
     }
   }
 }
@@ -149,9 +157,9 @@ for (const fault of FAULTS) {
   CASES[`responses-${fault}`] = [responsesStream, `fail-${fault}`];
 }
 
-function alarm() {
-  const late = new ProgramTimeout(`nothing ended it in ${PROGRAM_TIMEOUT_MS} ms`);
-  return new Promise((_, reject) => setTimeout(reject, PROGRAM_TIMEOUT_MS, late));
+function alarm(patience) {
+  const late = new ProgramTimeout("nothing else ended it");
+  return new Promise((_, reject) => setTimeout(reject, patience + GRACE_MS, late));
 }
 
 async function main() {
@@ -161,11 +169,13 @@ async function main() {
     process.exit(1);
   }
   const [run, ...values] = CASES[name];
+  const hangs = HANGS.some((fault) => name.endsWith(fault));
+  const patience = hangs ? PATIENCE_WITH_HANGS_MS : PATIENCE_MS;
   const seen = new Seen();
   let error = null;
   try {
-    const client = new OpenAI({ maxRetries: 0, timeout: CLIENT_TIMEOUT_MS });
-    await Promise.race([run(client, seen, ...values), alarm()]);
+    const client = new OpenAI({ maxRetries: 0, timeout: patience });
+    await Promise.race([run(client, seen, ...values), alarm(patience)]);
   } catch (thrown) {
     error = thrown;
   }

@@ -16,7 +16,7 @@ import sys
 
 STARTERS = {".py": "PYTHON", ".cjs": "NODE", ".sh": "SHELL_WITH_CURL"}
 DEFAULTS = {"PYTHON": "python3", "NODE": "node", "SHELL_WITH_CURL": "sh"}
-AT_A_TIME = 6
+AT_A_TIME = 3
 LONGEST_SECONDS = 60
 
 folder = pathlib.Path(os.environ.get("PROGRAMS", pathlib.Path(__file__).parent))
