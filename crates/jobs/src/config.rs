@@ -2,6 +2,7 @@
 
 use crate::PoolConfig;
 use contracts::{ImageRef, code::Language, limits::Limits};
+use gate::Gate;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 #[derive(Debug, Clone)]
@@ -37,6 +38,8 @@ pub struct NodeConfig {
     pub session_images: BTreeMap<Language, ImageRef>,
     /// Time limit of code that asks for none.
     pub cell_timeout: Duration,
+    /// Where inference leaves, on a node that has it.
+    pub gate: Option<Gate>,
     pub pool: PoolConfig,
     /// Between two looks for sandboxes that nobody owns.
     pub sweep_every: Duration,

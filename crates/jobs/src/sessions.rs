@@ -13,7 +13,7 @@ mod exec;
 pub use code::{CodeEnd, Running};
 
 use crate::{
-    JobError, Node, admission, chain,
+    JobError, Node, admission, chain, inference,
     kernels::{Kernels, context_name},
     live::Plan,
     prepare,
@@ -151,10 +151,21 @@ impl Node {
             inner.sandboxes.release(claim.sandbox);
             return Err(error);
         }
+        if let Err(error) = admit(self, &request, &claim.sandbox) {
+            inner.sandboxes.release(claim.sandbox);
+            return Err(error);
+        }
         let view = self.new_view(&request, &plan);
         let session = self.open_session(request, hash, plan, claim.sandbox, view);
-        session.prepare_kernel(claim.warm).await?;
-        if let Err(error) = inner.store.save_session(row(&session, &session.view)).await {
+        let prepared = session.prepare_kernel(claim.warm).await;
+        let kept = match prepared {
+            Ok(()) => inner.store.save_session(row(&session, &session.view)).await,
+            Err(error) => {
+                session.end(SessionEnd::Lost).await;
+                return Err(error);
+            }
+        };
+        if let Err(error) = kept {
             session.end(SessionEnd::Lost).await;
             return Err(error.into());
         }
@@ -208,7 +219,13 @@ impl Node {
     ) -> Arc<LiveSession> {
         let places = sandbox.places();
         let reserved = prepare::reserved(&places, ids(&view));
-        let env = prepare::environment(&plan.image.env, &request.sandbox.env, &reserved, &places);
+        let env = prepare::environment(
+            &plan.image.env,
+            request.sandbox.use_inference,
+            &request.sandbox.env,
+            &reserved,
+            &places,
+        );
         let kernels = Kernels::new(Arc::clone(&sandbox), env, plan.limits.output_bytes);
         let session = Arc::new(LiveSession {
             kernels,
@@ -271,6 +288,16 @@ async fn keep(node: Node, session: Arc<LiveSession>) {
     session.closed.send_replace(true);
 }
 
+/// Lets the session's calls through the gate, if it has asked for that.
+fn admit(node: &Node, request: &SessionRequest, sandbox: &Sandbox) -> Result<(), JobError> {
+    let SessionRequest { task_id, session_id, sandbox: spec, .. } = request;
+    if !spec.use_inference {
+        return Ok(());
+    }
+    let asked = spec.inference.as_ref();
+    inference::admit(node, sandbox.id(), task_id.as_str(), session_id.as_str(), asked)
+}
+
 /// A session of an earlier life: adopted, or told to be lost.
 pub(crate) async fn take_up(node: &Node, row: SessionRow) -> Result<(), JobError> {
     let owner = Owned::Session(row.view.task_id.clone(), row.session_id.clone());
@@ -281,6 +308,7 @@ pub(crate) async fn take_up(node: &Node, row: SessionRow) -> Result<(), JobError
     let plan = admission::plan(node, &row.request.sandbox).await;
     match (sandbox, plan) {
         (Some(sandbox), Ok(plan)) => {
+            admit(node, &row.request, &sandbox)?;
             node.inner.metrics.adopted.inc();
             let interrupted = sandbox.adopted_execs();
             let session = node.open_session(row.request, row.request_hash, plan, sandbox, row.view);

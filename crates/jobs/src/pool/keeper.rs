@@ -312,7 +312,13 @@ async fn prove(sandbox: &Sandbox, shape: &Shape, warm_up: Vec<String>) -> Result
 fn environment(sandbox: &Sandbox, shape: &Shape) -> Vec<(String, String)> {
     let places = sandbox.places();
     let reserved = crate::prepare::reserved(&places, Vec::new());
-    crate::prepare::environment(&shape.image.env, &BTreeMap::new(), &reserved, &places)
+    crate::prepare::environment(
+        &shape.image.env,
+        shape.inference,
+        &BTreeMap::new(),
+        &reserved,
+        &places,
+    )
 }
 
 async fn run_first(

@@ -148,7 +148,7 @@ impl Node {
         let ids = prepare::session_ids(&task()?, &session_id);
         let places = claim.sandbox.places();
         let reserved = prepare::reserved(&places, ids.clone());
-        let env = prepare::environment(&plan.image.env, &spec.env, &reserved, &places);
+        let env = prepare::environment(&plan.image.env, false, &spec.env, &reserved, &places);
         let sandbox = Arc::clone(&claim.sandbox);
         let kernels = Kernels::new(Arc::clone(&sandbox), env, plan.limits.output_bytes);
         if claim.warm {
