@@ -138,6 +138,19 @@ Feature: Code in a session keeps its state
     When a caller without a token opens a session
     Then it is refused with 401 and the type "authentication"
 
+  Scenario: Without a token for programs on this host, if the operator wants so
+    Given a node that lets local programs use sessions without a token
+    When a caller without a token opens a session
+    Then it is open
+    And a page in a browser that tries the same is refused
+
+  Scenario: An interpreter waits for its session
+    Given a node that keeps 1 sandbox with a running Python
+    And a Python session
+    When it executes "import os; print(len(os.environ['CYNODE_SESSION_ID']))"
+    Then the code printed "32"
+    And the session took a sandbox that waited
+
   Scenario: What can't be given is refused
     Given a Python session
     When it executes code with the library "numpy"

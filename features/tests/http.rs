@@ -91,7 +91,8 @@ impl Caller {
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
         let mut driver = JoinSet::new();
         driver.spawn(connection);
-        let mut request = Request::builder().method(method).uri(path).header("host", "node");
+        let mut request = Request::builder().method(method).uri(path);
+        request = request.header("host", self.address.to_string());
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }

@@ -47,7 +47,7 @@ struct Kernel {
     current: Option<ExecId>,
     /// It broke the rules and was killed for it.
     breach: bool,
-    /// It closed its end of the events.
+    /// It closed its end of a control pipe.
     hung_up: Option<Instant>,
 }
 
@@ -188,6 +188,9 @@ impl Kernels {
                 kernel.read(exec, scratch, PIECES);
             }
             kernel.hear(execs, scratch);
+            if !kernel.breach && kernel.hung_up.is_some_and(|at| at.elapsed() >= HUNG_UP) {
+                kernel.break_off();
+            }
         }
     }
 }
@@ -255,7 +258,7 @@ impl Kernel {
                 Err(Errno::INTR) => {}
                 Err(_) => {
                     self.requests = None;
-                    self.break_off();
+                    self.hung_up.get_or_insert_with(Instant::now);
                 }
             }
         }
@@ -293,10 +296,7 @@ impl Kernel {
             match (self.events.next(room), exec) {
                 (Event::None, _) => return,
                 (Event::End, _) => {
-                    let since = *self.hung_up.get_or_insert_with(Instant::now);
-                    if since.elapsed() >= HUNG_UP {
-                        self.break_off();
-                    }
+                    self.hung_up.get_or_insert_with(Instant::now);
                     return;
                 }
                 (Event::Display(line), Some(exec)) => exec.display.take_whole(&line),

@@ -93,6 +93,7 @@ fn a_result_is_what_the_dispatcher_reads() {
         },
         artifacts: Vec::new(),
         artifacts_truncated: false,
+        inference: None,
         sba_result: None,
     };
     let written = serde_json::to_value(&result).unwrap();

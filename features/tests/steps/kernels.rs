@@ -130,9 +130,8 @@ async fn closed(world: &mut World) {
 
 #[when("a caller without a token opens a session")]
 async fn without_token(world: &mut World) {
-    let mut caller = world.node().caller.clone();
-    caller.token = None;
-    world.answers.push(caller.post("/sessions", "{}").await);
+    let answer = open_without_token(world, &[]).await;
+    world.answers.push(answer);
 }
 
 #[then(regex = r#"^the code printed "(.*)"$"#)]
@@ -248,4 +247,54 @@ async fn own_secret(world: &mut World) {
         let answer = world.node().caller.post(&path, json!({"code": code}).to_string()).await;
         assert_eq!(answer.json()["stdout"], format!("{id} 1 1\n"), "{}", answer.text());
     }
+}
+
+/// The node anew, with one setting more.
+async fn start_with(world: &mut World, name: &str, value: String) {
+    if let Some(node) = world.node.take() {
+        node.kill().await;
+    }
+    world.settings.push((name.to_owned(), value));
+    world.start().await;
+}
+
+#[given("a node that lets local programs use sessions without a token")]
+async fn tokenless(world: &mut World) {
+    start_with(world, "SESSIONS_WITHOUT_TOKEN", "true".to_owned()).await;
+}
+
+async fn open_without_token(world: &World, headers: &[(&str, &str)]) -> Answer {
+    let mut caller = world.node().caller.clone();
+    caller.token = None;
+    caller.send("POST", "/sessions", Bytes::from("{}"), headers).await
+}
+
+#[then("it is open")]
+fn is_open(world: &mut World) {
+    assert_eq!(ended(world)["status"], "active");
+}
+
+#[then("a page in a browser that tries the same is refused")]
+async fn page_refused(world: &mut World) {
+    let answer = open_without_token(world, &[("origin", "http://localhost:9190")]).await;
+    assert_eq!(answer.status, 401, "{}", answer.text());
+}
+
+#[given("a node that keeps 1 sandbox with a running Python")]
+async fn keeps_python(world: &mut World) {
+    world.settings.push(("POOL_MAX".to_owned(), "1".to_owned()));
+    world.settings.push(("POOL_MIN".to_owned(), "0".to_owned()));
+    let shapes = json!([{"image": crate::world::PYTHON, "kernel": "python", "min": 1}]);
+    start_with(world, "POOL_SHAPES", shapes.to_string()).await;
+    World::until("a sandbox waits", || async {
+        world.node().caller.get("/v1/worker/pool").await.json()["ready"] == 1
+    })
+    .await;
+}
+
+#[then("the session took a sandbox that waited")]
+async fn took_waiting(world: &mut World) {
+    let pool = world.node().caller.get("/v1/worker/pool").await.json();
+    assert_eq!(pool["shapes"][0]["claims"], 1, "{pool}");
+    assert_eq!(pool["shapes"][0]["misses"], 0, "{pool}");
 }
