@@ -1,4 +1,3 @@
-@kern
 Feature: Code in a session keeps its state
 
   Background:
