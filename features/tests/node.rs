@@ -20,7 +20,7 @@ pub(crate) struct Node {
     pub(crate) caller: Caller,
 }
 
-fn binaries() -> PathBuf {
+pub(crate) fn binaries() -> PathBuf {
     let folder = std::env::var_os("PINFOLD_BIN_DIR");
     folder
         .expect("PINFOLD_BIN_DIR names the folder with the programs; `just features` sets it")

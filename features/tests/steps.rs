@@ -3,9 +3,11 @@
 mod files;
 mod floor;
 mod hostile;
+mod inference;
 mod jobs;
 mod node;
 mod pool;
+mod programs;
 mod requests;
 mod sessions;
 mod watch;

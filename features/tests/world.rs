@@ -1,6 +1,6 @@
 //! What one scenario knows: its node, its own ids, the last answers. And what must be gone after it.
 
-use crate::{http::Answer, node::Node};
+use crate::{dev_model::DevModel, http::Answer, node::Node};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
@@ -15,6 +15,8 @@ pub(crate) const PYTHON: &str = "localhost/pinfold/python:latest";
 pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) node: Option<Node>,
+    /// The upstream of its inference; it ends with the world.
+    pub(crate) model: Option<DevModel>,
     pub(crate) settings: Vec<(String, String)>,
     /// Drawn per scenario: the name of everything that it makes.
     pub(crate) task_id: String,
@@ -34,6 +36,7 @@ impl World {
         Self {
             folder: tempfile::tempdir().expect("a folder"),
             node: None,
+            model: None,
             settings: Vec::new(),
             task_id: format!("bdd-{name}"),
             jobs: 0,
@@ -93,7 +96,11 @@ impl World {
         let mut all = self.containers().await;
         for node in entries(&self.folder.path().join("workspaces")) {
             let id = node.file_name().expect("a name").to_string_lossy();
-            all.extend(labelled(&format!("io.pinfold.node={id}")).await);
+            let label = format!("io.pinfold.node={id}");
+            all.extend(labelled(&label).await);
+            let pods = format!("label={label}");
+            let pods = podman(&["pod", "ps", "--quiet", "--no-trunc", "--filter", &pods]).await;
+            assert_eq!(pods, "", "pods are left behind");
         }
         all
     }
