@@ -87,6 +87,10 @@ caller_id!(
     SessionId
 );
 caller_id!(
+    /// A provider of models, as the operator calls it.
+    ProviderName
+);
+caller_id!(
     /// One sandbox, drawn by the node: 32 hexadecimal digits, unguessable and never used twice.
     SandboxId
 );
