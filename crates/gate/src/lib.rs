@@ -1,10 +1,12 @@
-//! The node's side of the gate, as far as it needs no connection: which calls may leave a sandbox,
-//! what their bodies may ask for, which model they name, and what they cost.
+//! The node's side of the gate: which calls may leave a sandbox, what their bodies may ask for, which
+//! model they name and which provider serves it, with whose key, and what they cost.
 
 mod body;
 mod budget;
 mod models;
+pub mod providers;
 mod refusal;
+pub mod routes;
 mod surface;
 mod usage;
 

@@ -64,6 +64,14 @@ pub enum Call {
 }
 
 impl Dialect {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ollama => "ollama",
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+        }
+    }
+
     /// The dialect to refuse in, for a target that may be on no list.
     pub fn of_target(target: &str, headers: &HeaderMap) -> Self {
         if !target.starts_with("/v1/") {

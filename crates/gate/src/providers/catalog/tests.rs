@@ -1,0 +1,1 @@
+//! The catalogue over a real store and a provider that checks its key.

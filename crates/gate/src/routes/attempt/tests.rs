@@ -1,0 +1,1 @@
+//! A call along its route, told what happens at each target.
