@@ -34,6 +34,7 @@ pub(crate) async fn parts(config: &Checked) -> anyhow::Result<Parts> {
 }
 
 async fn catalog(config: &Checked, store: Store) -> anyhow::Result<Catalog> {
+    keep_memory_private()?;
     let extra = config.providers.provider_ca_file.as_deref();
     let trust = match Trust::load(extra) {
         Ok(trust) => Some(trust),
@@ -67,6 +68,18 @@ async fn engine(config: &Checked, node_id: String) -> anyhow::Result<Arc<dyn Eng
             Arc::new(DirectEngine::open(DirectConfig { node_id, agent, workspace_root })?)
         }
     })
+}
+
+/// Providers' keys are in our memory from here on: no core file of ours, and no other process of our
+/// user's, gets to see it.
+fn keep_memory_private() -> anyhow::Result<()> {
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    rustix::process::setrlimit(rustix::process::Resource::Core, none)
+        .and_then(|()| {
+            let never = rustix::process::DumpableBehavior::NotDumpable;
+            rustix::process::set_dumpable_behavior(never)
+        })
+        .context("the node's memory can't be kept out of core files")
 }
 
 /// The node's own name on its containers, drawn once and kept.

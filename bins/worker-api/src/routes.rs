@@ -210,7 +210,6 @@ mod tests {
         for nowhere in [
             "/",
             "/v1",
-            "/v1/providers/:test",
             "/v1/inference/routes/",
             "/v1/worker/jobs/",
             "/v1/worker/jobs//events",
