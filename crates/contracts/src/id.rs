@@ -5,7 +5,7 @@
 //! Nothing is ever derived from it that could become a host path.
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 /// Longest id that a caller may choose. Bounds labels, log lines and index keys.
 pub const MAX_ID_CHARS: usize = 128;
@@ -56,6 +56,13 @@ macro_rules! caller_id {
         impl TryFrom<String> for $name {
             type Error = IdError;
             fn try_from(text: String) -> Result<Self, IdError> {
+                Self::new(text)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
                 Self::new(text)
             }
         }

@@ -5,7 +5,7 @@ use crate::{
     provider::{check_model, yes},
 };
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, str::FromStr};
 use time::OffsetDateTime;
 
 /// More would only make the last caller wait.
@@ -157,6 +157,13 @@ impl RouteAlias {
 impl TryFrom<String> for RouteAlias {
     type Error = AliasError;
     fn try_from(text: String) -> Result<Self, AliasError> {
+        Self::new(text)
+    }
+}
+
+impl FromStr for RouteAlias {
+    type Err = AliasError;
+    fn from_str(text: &str) -> Result<Self, AliasError> {
         Self::new(text)
     }
 }
