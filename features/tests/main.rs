@@ -2,6 +2,7 @@
 
 mod http;
 mod node;
+mod operator;
 mod steps;
 mod world;
 

@@ -6,6 +6,7 @@ mod hostile;
 mod jobs;
 mod node;
 mod pool;
+mod providers;
 mod requests;
 mod sessions;
 mod watch;
