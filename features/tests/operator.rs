@@ -35,9 +35,10 @@ impl Operator {
         self.server = Some(server);
     }
 
+    /// A line as in a terminal, in which `SERVER` stands for the provider's address.
     pub(crate) async fn types(&mut self, node: SocketAddr, line: &str) -> &Output {
         let done = Command::new(binaries().join("pinfold"))
-            .args(line.split(' '))
+            .args(line.split(' ').map(|word| if word == "SERVER" { &self.url } else { word }))
             .env_clear()
             .env("PINFOLD_URL", format!("http://{node}"))
             .env("PINFOLD_ADMIN_TOKEN", ADMIN_TOKEN)

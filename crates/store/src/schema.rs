@@ -5,7 +5,8 @@ use rusqlite::Connection;
 use std::{os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
 /// Each entry brings a file from its index to the next version, in one transaction.
-const MIGRATIONS: [&str; 2] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 
 CREATE TABLE job (
@@ -38,7 +39,8 @@ CREATE TABLE session (
     active       INTEGER NOT NULL,
     changed_at   INTEGER NOT NULL
 ) STRICT;
-", "
+",
+    "
 CREATE TABLE provider (
     name       TEXT PRIMARY KEY,
     spec       TEXT NOT NULL,
@@ -56,7 +58,8 @@ CREATE TABLE route (
     revision   INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 ) STRICT;
-"];
+",
+];
 
 pub(crate) fn open(path: &Path) -> Result<Connection, StoreError> {
     let name = path.display().to_string();

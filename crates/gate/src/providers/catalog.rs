@@ -25,8 +25,8 @@ use store::{ProviderRow, RouteRow, Store};
 use tokio::sync::{Mutex, watch};
 use tokio_util::task::TaskTracker;
 
-/// Sealed when a node first has a key, and opened at each start: another key is found out before it
-/// seals anything.
+/// Sealed with the key that a node starts with, and opened at each start after: another key is found
+/// out before it seals anything.
 const CHECK: &str = "provider_key_check";
 const CHECK_TEXT: &[u8] = b"pinfold";
 const CHECK_PLACE: Place<'static> = Place { column: "check", name: "", revision: 0 };
@@ -62,10 +62,12 @@ impl Catalog {
         source: &KeySource,
         trust: Option<Trust>,
     ) -> Result<Self, CatalogError> {
-        let check = store.meta(CHECK).await?;
-        let key = source.read(check.is_none())?;
-        let vault = proven(&store, &key, check).await?;
         let providers = store.providers().await?;
+        // Where nothing is sealed any more, no key is the wrong one.
+        let is_sealed = providers.iter().any(|row| row.credential.is_some());
+        let check = store.meta(CHECK).await?.filter(|_| is_sealed);
+        let key = source.read(!is_sealed)?;
+        let vault = proven(&store, &key, check).await?;
         let routes = store.routes().await?;
         let rows = Rows {
             providers: providers.into_iter().map(|row| (row.name.clone(), row)).collect(),

@@ -60,7 +60,7 @@ pub enum KeySource {
 pub struct MasterKey(Box<Zeroizing<[u8; KEY_BYTES]>>);
 
 impl KeySource {
-    /// `is_first` tells that nothing was ever sealed on this node, so that a key may be made.
+    /// `is_first` tells that nothing is sealed on this node, so that a key may be made.
     pub fn read(&self, is_first: bool) -> Result<MasterKey, KeyError> {
         match self {
             Self::File(path) => parse(&read_private(path)?, &path.display().to_string()),

@@ -172,7 +172,15 @@ async fn another_key_is_found_out_at_the_start_and_changes_nothing() {
     drop(seeded(folder.path()).await);
     let wrong = Catalog::open(Store::open(folder.path()).unwrap(), &source("2"), None).await;
     assert!(matches!(wrong, Err(CatalogError::WrongKey)));
-    assert_eq!(shown(&open(folder.path()).await, "any").unwrap(), format!("Bearer {KEY}"));
+    let catalog = open(folder.path()).await;
+    assert_eq!(shown(&catalog, "any").unwrap(), format!("Bearer {KEY}"));
+    // Once there is nothing that only the old one opens, the new one is as good.
+    catalog.delete_provider(name("p"), true).await.unwrap();
+    drop(catalog);
+    let store = Store::open(folder.path()).unwrap();
+    let catalog = Catalog::open(store, &source("2"), None).await.unwrap();
+    catalog.create_provider(unvalidated("p", "another")).await.unwrap();
+    assert_eq!(shown(&catalog, "any").unwrap(), "Bearer another");
 }
 
 #[tokio::test]
