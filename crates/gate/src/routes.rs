@@ -15,4 +15,4 @@ pub use breaker::{Blocked, Breaker, Permit};
 pub use retries::RetryBudget;
 pub use table::{BrokenHop, Hop, Route, RouteError, RouteTable};
 pub use target::Target;
-pub(crate) use target::{Access, split};
+pub(crate) use target::{Access, split, spoken};

@@ -19,7 +19,7 @@ const LIBRARIES: [(&str, &[&str]); 6] = [
     ("contracts", &[]),
     ("executor", &["contracts"]),
     ("gate", &["contracts", "relay", "store"]),
-    ("jobs", &["contracts", "executor", "store"]),
+    ("jobs", &["contracts", "executor", "gate", "store"]),
     ("relay", &[]),
     ("store", &["contracts"]),
 ];

@@ -1,6 +1,9 @@
 //! A real call to a provider, as small as one can be, and what its answer tells an operator.
 
-use crate::{Endpoint, routes::Access};
+use crate::{
+    Endpoint,
+    routes::{Access, spoken},
+};
 use contracts::{
     Version,
     provider::{Dialect, ProbeFault, ProbeView},
@@ -153,12 +156,7 @@ async fn ask(
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     access.dress(headers);
-    let dialect = match dialect {
-        Dialect::Ollama => relay::Dialect::Ollama,
-        Dialect::Openai => relay::Dialect::OpenAi,
-        Dialect::Anthropic => relay::Dialect::Anthropic,
-    };
-    let (head, body) = upstream.send(request, dialect).await?.into_parts();
+    let (head, body) = upstream.send(request, spoken(dialect)).await?.into_parts();
     let status = head.status.as_u16();
     if head.status.is_success() {
         return Ok(Heard { status, text: String::new() });

@@ -73,7 +73,10 @@ impl From<&RelayError> for Outcome {
             | RelayError::SlowAnswer(_)
             | RelayError::Idle(_)
             | RelayError::Total(_) => Self::Timeout,
-            RelayError::Cut(_) | RelayError::Malformed(_) | RelayError::Redirect => Self::Broken,
+            RelayError::Cut(_)
+            | RelayError::Unfinished
+            | RelayError::Malformed(_)
+            | RelayError::Redirect => Self::Broken,
             RelayError::Refused(_)
             | RelayError::TooLarge { .. }
             | RelayError::SlowRequest(_)

@@ -1,9 +1,10 @@
 //! All routes at one moment.
 
 use super::{Attempt, Blocked, RetryBudget, Target};
-use crate::{Dialect, refusal::quoted};
+use crate::refusal::quoted;
 use contracts::{ProviderName, RouteAlias};
 use http::StatusCode;
+use relay::Dialect;
 use std::{
     collections::BTreeMap,
     fmt,
@@ -87,7 +88,7 @@ impl RouteTable {
         let (speaking, others): (Vec<_>, Vec<_>) =
             targets.into_iter().partition(|target| target.speaks(dialect));
         for other in others {
-            let cause = format!("does not speak {}", dialect.name());
+            let cause = format!("does not speak {}", named(dialect));
             broken.push(BrokenHop::new(&other, cause));
         }
         let retries = Arc::clone(&route.retries);
@@ -190,6 +191,14 @@ impl RouteError {
 impl fmt::Display for BrokenHop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}) {}", self.provider, self.model, self.cause)
+    }
+}
+
+fn named(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Ollama => "ollama",
+        Dialect::OpenAi => "openai",
+        Dialect::Anthropic => "anthropic",
     }
 }
 

@@ -1,13 +1,13 @@
 //! One model of one provider, with all that a call to it needs.
 
 use super::Breaker;
-use crate::{Dialect, providers::Secret};
+use crate::providers::Secret;
 use contracts::{
     ProviderName,
     provider::{self, Auth, ProviderSpec},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
-use relay::{Timeouts, Upstream};
+use relay::{Dialect, Timeouts, Upstream};
 use std::{fmt, sync::Arc};
 
 /// What a route leads to. It never changes: another revision of its provider is another target.
@@ -136,13 +136,12 @@ pub(crate) fn split(base_url: &str) -> (&str, &str) {
     (origin, path.trim_end_matches('/'))
 }
 
-impl From<provider::Dialect> for Dialect {
-    fn from(dialect: provider::Dialect) -> Self {
-        match dialect {
-            provider::Dialect::Ollama => Self::Ollama,
-            provider::Dialect::Openai => Self::OpenAi,
-            provider::Dialect::Anthropic => Self::Anthropic,
-        }
+/// A dialect as a record writes it.
+pub(crate) fn spoken(dialect: provider::Dialect) -> Dialect {
+    match dialect {
+        provider::Dialect::Ollama => Dialect::Ollama,
+        provider::Dialect::Openai => Dialect::OpenAi,
+        provider::Dialect::Anthropic => Dialect::Anthropic,
     }
 }
 

@@ -4,7 +4,9 @@
 use super::Rows;
 use crate::{
     providers::vault::{Place, Vault},
-    routes::{Access, Breaker, BrokenHop, Hop, RetryBudget, Route, RouteTable, Target, split},
+    routes::{
+        Access, Breaker, BrokenHop, Hop, RetryBudget, Route, RouteTable, Target, split, spoken,
+    },
 };
 use contracts::{
     ProviderName, RouteAlias,
@@ -65,7 +67,7 @@ pub(super) fn assemble(
                 (Ok(access), Ok(upstream)) => Hop::Works(Arc::new(Target::new(
                     spec.provider.clone(),
                     spec.model.clone(),
-                    provider.spec.dialects.iter().map(|dialect| (*dialect).into()).collect(),
+                    provider.spec.dialects.iter().map(|dialect| spoken(*dialect)).collect(),
                     (upstream, timeouts),
                     next.breaker(&rows.health, spec, provider.revision),
                     Arc::clone(access),

@@ -3,13 +3,14 @@
 mod provider;
 
 use super::*;
-use crate::{Dialect, routes::RouteError};
+use crate::routes::RouteError;
 use contracts::{
     Version,
     provider::{ProbeFault, ProbeRequest, ProviderPatch, ProviderRequest},
     route::{RoutePatch, RouteRequest},
 };
 use provider::Provider;
+use relay::Dialect;
 use serde_json::{Value, json};
 use std::{path::Path, time::Instant};
 use zeroize::Zeroizing;

@@ -2,12 +2,11 @@
 
 use super::*;
 use crate::{
-    Dialect,
     providers::Secret,
     routes::{Access, Breaker, BrokenHop, Hop, Route, RouteTable},
 };
 use contracts::{ProviderName, provider::ProviderRequest};
-use relay::{Timeouts, Upstream};
+use relay::{Dialect, Timeouts, Upstream};
 use serde_json::json;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
