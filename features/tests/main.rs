@@ -3,6 +3,7 @@
 mod dev_model;
 mod http;
 mod node;
+mod operator;
 mod steps;
 mod world;
 

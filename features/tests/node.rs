@@ -12,6 +12,7 @@ use tokio::{
 };
 
 pub(crate) const TOKEN: &str = "a-token-for-features";
+pub(crate) const ADMIN_TOKEN: &str = "an-admin-token-for-features";
 
 #[derive(Debug)]
 pub(crate) struct Node {

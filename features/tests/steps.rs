@@ -8,6 +8,7 @@ mod jobs;
 mod node;
 mod pool;
 mod programs;
+mod providers;
 mod requests;
 mod sessions;
 mod watch;

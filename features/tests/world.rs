@@ -1,6 +1,11 @@
 //! What one scenario knows: its node, its own ids, the last answers. And what must be gone after it.
 
-use crate::{dev_model::DevModel, http::Answer, node::Node};
+use crate::{
+    dev_model::DevModel,
+    http::Answer,
+    node::{ADMIN_TOKEN, Node},
+    operator::Operator,
+};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
@@ -26,6 +31,9 @@ pub(crate) struct World {
     pub(crate) notes: Vec<String>,
     /// Names of images that are the scenario's own.
     pub(crate) tags: Vec<String>,
+    pub(crate) operator: Operator,
+    /// Its node runs nothing on Podman.
+    has_no_sandboxes: bool,
 }
 
 impl World {
@@ -44,11 +52,31 @@ impl World {
             answers: Vec::new(),
             notes: Vec::new(),
             tags: Vec::new(),
+            operator: Operator::default(),
+            has_no_sandboxes: false,
         }
     }
 
     pub(crate) async fn start(&mut self) {
         self.node = Some(Node::start(self.folder.path(), &self.settings).await);
+    }
+
+    /// A node that is only configured.
+    pub(crate) async fn start_for_operators(&mut self) {
+        self.has_no_sandboxes = true;
+        for (name, value) in
+            [("CONTAINER_RUNTIME", "direct"), ("WORKER_API_ADMIN_TOKEN", ADMIN_TOKEN)]
+        {
+            self.settings.push((name.to_owned(), value.to_owned()));
+        }
+        self.start().await;
+    }
+
+    /// Every file that the node keeps, and its log.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let kept = entries(&self.folder.path().join("state"));
+        let log = self.folder.path().join("node.log");
+        kept.into_iter().chain([log]).filter(|path| path.is_file()).collect()
     }
 
     pub(crate) fn node(&self) -> &Node {
@@ -129,6 +157,12 @@ impl World {
     /// Nothing that a scenario made may outlive it, whether it passed or failed.
     pub(crate) async fn finish(world: Option<&mut Self>) {
         let Some(world) = world else { return };
+        if world.has_no_sandboxes {
+            if let Some(node) = world.node.take() {
+                node.stop().await;
+            }
+            return;
+        }
         if let Some(node) = &world.node {
             node.caller.post("/v1/worker/admin/stop-all-orchestrator-directed", "").await;
         }
