@@ -10,8 +10,8 @@ _default:
     @just --list
 
 # Install what is missing on this machine.
-setup:
-    deploy/setup.sh
+setup *args:
+    deploy/setup.sh {{args}}
 
 # Release builds of every program, into target/pinfold/bin.
 build:
@@ -50,10 +50,16 @@ test: programs
 features *args: programs
     deploy/features.sh {{args}}
 
-# Measure against plain Podman: jobs.
+# Measure, and write docs/benchmarks/NAME.md: jobs, burst and soak against plain Podman; proxy against nginx.
 bench name *args: build
-    deploy/podman-service.sh start
+    {{ if name == "proxy" { "just sidecar" } else { "deploy/podman-service.sh start" } }}
     {{run}}/bin/bench {{name}} {{args}}
+
+# The inference proxy as its image has it: static, small, fast.
+sidecar:
+    cargo build --profile sidecar --quiet --package inference-proxy --target {{musl}}
+    mkdir -p {{run}}/bin
+    install -m 755 target/{{musl}}/sidecar/inference-proxy {{run}}/bin
 
 # Check licences, sources and advisories of the dependencies (needs cargo-deny).
 deny:
