@@ -14,7 +14,7 @@ use anyhow::{Context, ensure};
 use client::{Client, request};
 use hop::Hop;
 use std::{
-    path::PathBuf,
+    path::Path,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     thread::sleep,
     time::{Duration, Instant},
@@ -70,6 +70,8 @@ pub(crate) fn run(rounds: usize) -> anyhow::Result<Page> {
         let address = upstream.address;
         Ok([Hop::direct(address), Hop::proxy(&program, address)?, Hop::nginx(address)?])
     };
+    let load = std::fs::read_to_string("/proc/loadavg")?;
+    let load = load.split(' ').next().unwrap_or_default();
     let mut measured = Measured::default();
     for _ in 0..STARTS {
         for (place, hop) in start()?.iter().enumerate() {
@@ -95,7 +97,9 @@ pub(crate) fn run(rounds: usize) -> anyhow::Result<Page> {
             streaming(hop).with_context(|| format!("{STREAMS} streams, {}", hop.name))?;
     }
     upstream.stop()?;
-    measured.page(&program, rounds)
+    let mut page = measured.page(&program, rounds)?;
+    page.line(&format!("Load average of the machine at the start: {load}. What else runs shows in the p99 of all three."));
+    Ok(page)
 }
 
 /// Requests in a second over some connections at once, and microseconds of the hop's processor for each.
@@ -165,7 +169,7 @@ impl Measured {
         Ok(())
     }
 
-    fn page(&self, program: &PathBuf, rounds: usize) -> anyhow::Result<Page> {
+    fn page(&self, program: &Path, rounds: usize) -> anyhow::Result<Page> {
         let mut page = Page::new("The proxy", "just bench proxy")?;
         page.line(
             "One chat call with a fixed answer, over a connection that is kept, to a scripted upstream in the bench \
@@ -250,7 +254,7 @@ impl Measured {
         );
     }
 
-    fn footprint_section(&self, page: &mut Page, program: &PathBuf) -> anyhow::Result<()> {
+    fn footprint_section(&self, page: &mut Page, program: &Path) -> anyhow::Result<()> {
         page.section("Size, memory, start");
         let program_mib = std::fs::metadata(program)?.len() as f64 / MIB;
         let healthy = |place: usize| {
