@@ -61,6 +61,10 @@ sidecar:
     mkdir -p {{run}}/bin
     install -m 755 target/{{musl}}/sidecar/inference-proxy {{run}}/bin
 
+# Fuzz what parses hostile bytes: one target or all of them, each for so many seconds (docs/fuzzing.md).
+fuzz target="all" seconds="60":
+    deploy/fuzz.sh {{target}} {{seconds}}
+
 # Check licences, sources and advisories of the dependencies (needs cargo-deny).
 deny:
     cargo deny check
