@@ -13,6 +13,7 @@ if [[ ${1:-} == --minimise ]]; then
   shift
 fi
 seconds=${2:-60}
+((seconds > 0)) || { echo "fuzz: SECONDS must be above 0" >&2; exit 64; }
 target=$(rustc -vV | sed -n 's/^host: //p')
 if [[ ${1:-all} == all ]]; then
   mapfile -t names < <(find targets -name '*.rs' -printf '%f\n' | sed 's/\.rs$//' | sort)
