@@ -65,6 +65,10 @@ sidecar:
 fuzz target="all" seconds="60":
     deploy/fuzz.sh {{target}} {{seconds}}
 
+# `just image push REGISTRY`: the inference proxy's image with its bill of materials; `just image test` tries it here.
+image action registry="":
+    deploy/image-{{ if action == "test" { "push-test" } else { action } }}.sh {{registry}}
+
 # Check licences, sources and advisories of the dependencies (needs cargo-deny).
 deny:
     cargo deny check
