@@ -43,11 +43,9 @@ for name in "${names[@]}"; do
     echo "fuzz: $name: $(find "corpus/$name" -type f | wc -l) inputs, $(du -bs "corpus/$name" | cut -f1) bytes"
   else
     echo "fuzz: $name for $seconds s"
-    # A child per target: one that fails doesn't keep the others from running.
-    dictionary=()
-    [[ -f dictionaries/$name ]] && dictionary=("-dict=dictionaries/$name")
+    # One that fails doesn't keep the others from running.
     "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=4096 -print_final_stats=1 \
-      -verbosity=0 "${dictionary[@]}" -artifact_prefix="target/crashes/$name-" "$found" "corpus/$name" 2>&1 |
+      -verbosity=0 -artifact_prefix="target/crashes/$name-" "$found" "corpus/$name" 2>&1 |
       grep -E 'panicked|assert|^stat::number_of_executed|Test unit written|ERROR' || true
     if compgen -G "target/crashes/$name-*" >/dev/null; then
       echo "fuzz: $name FAILED: fuzz/target/crashes" >&2
