@@ -38,6 +38,10 @@ pub(crate) fn check(data: &[u8]) {
 fn simple_reading(answer: &[u8]) -> Option<(usize, &[u8])> {
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&answer[..end]).ok()?.to_ascii_lowercase();
+    // A bare line feed ends a line too, and two of them a head, for some readers.
+    if head.replace("\r\n", "").contains(['\r', '\n']) {
+        return None;
+    }
     let mut lines = head.split("\r\n");
     let is_plain = lines.next()?.starts_with("http/1.1 2");
     let mut lengths = lines.clone().filter_map(|line| line.strip_prefix("content-length: "));
