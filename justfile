@@ -20,6 +20,7 @@ build:
     mkdir -p {{run}}/bin
     cd target/release && install -m 755 worker-api pinfold bench {{run}}/bin
     install -m 755 target/{{musl}}/release/sandbox-agent {{run}}/bin
+    deploy/proxy-image.sh
 
 # Run a node in the foreground, on 127.0.0.1:9190 with the token `dev`.
 node: build
@@ -38,6 +39,7 @@ programs:
     mkdir -p {{run}}/test
     cd target/debug && install -m 755 worker-api pinfold {{run}}/test
     install -m 755 target/{{musl}}/release/sandbox-agent {{run}}/test
+    deploy/proxy-image.sh
 
 # Everything that must hold: format, lints, unit and integration tests, then the features on Podman.
 test: programs

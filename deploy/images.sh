@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Builds localhost/pinfold/base and localhost/pinfold/python, or those that are named:
-#   deploy/images.sh [--fresh] [base|python]…
+# Builds localhost/pinfold/base, python, sdk-python and sdk-node, or those that are named:
+#   deploy/images.sh [--fresh] [base|python|sdk-python|sdk-node]…
 # The bases come from the distribution's packages, because a registry may be out of reach. What
 # went into an image is hashed into a label, and the same input is not built twice; --fresh builds
 # all the same, which is how security updates of Debian get in. BASE=… takes a base from a registry.
+# The two sdk images are for tests: their packages come by the host's own pip and npm, pinned.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -11,7 +12,6 @@ CONTAINERS_CONF=$(deploy/containers-conf.sh)
 export CONTAINERS_CONF
 export PATH=$PATH:/usr/sbin:/sbin
 readonly suite=bookworm
-readonly packages=python3,ca-certificates
 readonly label=io.pinfold.image.inputs
 
 say() { echo "images: $*"; }
@@ -42,20 +42,47 @@ base_root() {
     --sort=name --mtime=@0 .
 }
 
-# A Debian of its essential packages and Python. Documentation and caches are of no use to a job.
-python_root() {
-  local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+# A Debian of its essential packages and those that are named. Documentation and caches are of no
+# use to a job.
+debian_root() {
+  local image=$1 packages=$2 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
   [[ -f $keyring ]] || fail "$keyring is missing: install debian-archive-keyring"
   mmdebstrap --quiet --variant=essential --include="$packages" --keyring="$keyring" \
     --aptopt='Apt::Install-Recommends "false"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
-    "$suite" "$work/python.tar"
+    "$suite" "$work/$image.tar"
+}
+
+python_root() { debian_root python python3,ca-certificates; }
+sdk-python_root() { debian_root sdk-python python3,ca-certificates,curl; }
+sdk-node_root() { debian_root sdk-node nodejs,ca-certificates; }
+
+# The host's pip fetches wheels for the image's Python, whatever its own version is: what runs here
+# has the host's certificates and mirrors, and the image needs no pip.
+sdk-python_packages() {
+  local base=$1 into=$2 version platform platforms=()
+  python3 -m pip --version >/dev/null 2>&1 || fail "pip is missing: install python3-pip"
+  version=$(podman run --rm --network=none "$base" \
+    python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+  for platform in manylinux2014 manylinux_2_17 manylinux_2_28; do
+    platforms+=(--platform "${platform}_$(uname -m)")
+  done
+  python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+    --no-deps --no-compile --only-binary=:all: --implementation=cp --python-version="$version" \
+    "${platforms[@]}" --target="$into" --requirement=deploy/images/sdk-python/requirements.txt
+}
+
+sdk-node_packages() {
+  local into=$2
+  command -v npm >/dev/null || fail "npm is missing: install npm"
+  cp deploy/images/sdk-node/package{,-lock}.json "$into"
+  npm ci --prefix="$into" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 }
 
 inputs() {
   {
-    cat "deploy/images/$1/Containerfile" deploy/images.sh
+    cat deploy/images/"$1"/* deploy/images.sh
     echo "${BASE:-}"
     if [[ $1 == base ]]; then cat /bin/busybox /bin/bash-static; fi
   } | sha256sum | cut -d' ' -f1
@@ -63,7 +90,7 @@ inputs() {
 
 build() {
   local name=$1 image=localhost/pinfold/$1:latest root=localhost/pinfold/$1-root:latest
-  local hash found base=${BASE:-}
+  local hash found base=${BASE:-} context=deploy/images/$1
   [[ -f deploy/images/$name/Containerfile ]] || fail "there is no deploy/images/$name"
   hash=$(inputs "$name")
   found=$(podman image inspect --format "{{index .Labels \"$label\"}}" "$image" 2>/dev/null || true)
@@ -78,10 +105,16 @@ build() {
     podman import --quiet "$work/$name.tar" "$root" >/dev/null
     base=$root
   fi
+  if declare -F "${name}_packages" >/dev/null; then
+    say "$image: fetching its packages"
+    context=$work/$name
+    mkdir -p "$context/packages"
+    "${name}_packages" "$base" "$context/packages"
+  fi
   say "$image: building on $base"
   # Nothing in the build needs a network, so it gets none.
   podman build --quiet --network=none --build-arg "BASE=$base" --label "$label=$hash" \
-    --tag "$image" --file "deploy/images/$name/Containerfile" "deploy/images/$name" >/dev/null
+    --tag "$image" --file "deploy/images/$name/Containerfile" "$context" >/dev/null
   say "$image: $(podman image inspect --format '{{.Size}}' "$image") bytes"
 }
 
@@ -90,11 +123,11 @@ names=()
 for argument in "$@"; do
   case $argument in
     --fresh) fresh=yes ;;
-    base | python) names+=("$argument") ;;
-    *) fail "usage: deploy/images.sh [--fresh] [base|python]…" ;;
+    base | python | sdk-python | sdk-node) names+=("$argument") ;;
+    *) fail "usage: deploy/images.sh [--fresh] [base|python|sdk-python|sdk-node]…" ;;
   esac
 done
-((${#names[@]})) || names=(base python)
+((${#names[@]})) || names=(base python sdk-python sdk-node)
 if [[ -n ${BASE:-} && ${#names[@]} -ne 1 ]]; then
   fail "BASE is the base of one image: name it"
 fi

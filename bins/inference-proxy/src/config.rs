@@ -1,7 +1,15 @@
 //! The proxy's configuration. Every field is a flag and a variable.
 
 use relay::{Location, ServeLimits, Timeouts, Trust, Upstream};
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+/// Ollama's own, where its clients look.
+const USUAL_PORT: u16 = 11434;
 
 /// Relays inference calls from a container's loopback to one upstream. Holds no key.
 #[derive(Debug, Clone, clap::Parser)]
@@ -10,11 +18,11 @@ pub struct Config {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// Address and port to listen on.
-    #[arg(long, env = "INFERENCE_PROXY_LISTEN", default_value = "127.0.0.1:11434")]
-    inference_proxy_listen: SocketAddr,
+    /// Address and port to listen on. 127.0.0.1:11434, unless there is a socket to listen on.
+    #[arg(long, env = "INFERENCE_PROXY_LISTEN")]
+    inference_proxy_listen: Option<SocketAddr>,
 
-    /// A unix socket to listen on instead.
+    /// A unix socket to listen on: alone, or beside an address that is given.
     #[arg(long, env = "INFERENCE_PROXY_SOCKET")]
     inference_proxy_socket: Option<PathBuf>,
 
@@ -107,7 +115,8 @@ impl fmt::Display for Place {
 
 /// A configuration whose faults are all out.
 pub struct Checked {
-    pub place: Place,
+    /// At least one.
+    pub places: Vec<Place>,
     pub upstream: Upstream,
     pub max_body_bytes: u64,
     pub limits: ServeLimits,
@@ -139,10 +148,7 @@ impl Config {
         };
         match upstream {
             Some(upstream) if faults.is_empty() => Ok(Checked {
-                place: match self.inference_proxy_socket {
-                    Some(path) => Place::Socket(path),
-                    None => Place::Address(self.inference_proxy_listen),
-                },
+                places: places(self.inference_proxy_listen, self.inference_proxy_socket),
                 upstream,
                 max_body_bytes: self.inference_proxy_max_body_bytes,
                 limits,
@@ -171,5 +177,14 @@ impl Config {
             total: self.inference_proxy_total_ms.map(Duration::from_millis),
         };
         Ok(Upstream::new(location, trust, timeouts))
+    }
+}
+
+fn places(address: Option<SocketAddr>, socket: Option<PathBuf>) -> Vec<Place> {
+    let socket = socket.map(Place::Socket);
+    let usual = || Place::Address((Ipv4Addr::LOCALHOST, USUAL_PORT).into());
+    match (address.map(Place::Address), socket) {
+        (None, None) => vec![usual()],
+        (address, socket) => address.into_iter().chain(socket).collect(),
     }
 }

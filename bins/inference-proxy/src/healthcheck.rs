@@ -14,7 +14,14 @@ const LIMIT: Duration = Duration::from_secs(2);
 const MOST_BYTES: u64 = 4096;
 const QUESTION: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 
-pub async fn probe(place: &Place) -> anyhow::Result<()> {
+pub async fn probe(places: &[Place]) -> anyhow::Result<()> {
+    for place in places {
+        probe_one(place).await?;
+    }
+    Ok(())
+}
+
+async fn probe_one(place: &Place) -> anyhow::Result<()> {
     let asked = async {
         match place {
             Place::Address(address) => ask(TcpStream::connect(address).await?).await,

@@ -16,6 +16,7 @@ use proxy::Proxy;
 use relay::Listener;
 use std::{io, os::unix::fs::FileTypeExt, path::Path, sync::Arc};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Relays until a signal, then drains.
@@ -23,13 +24,21 @@ pub async fn run(config: Checked) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     // Before anything listens: a signal that comes early must not be lost.
     let signalled = signals::first(&stop).context("signals can't be heard")?;
-    let (listener, place) = listen(config.place).await?;
     let proxy = Arc::new(Proxy::new(config.upstream, config.max_body_bytes));
-    tracing::info!(%place, version = env!("CARGO_PKG_VERSION"), "inference-proxy listens");
-    let served = relay::serve(listener, proxy, config.limits, stop);
+    let mut serving = JoinSet::new();
+    let mut places = Vec::new();
+    for place in config.places {
+        let (listener, place) = listen(place).await?;
+        tracing::info!(%place, version = env!("CARGO_PKG_VERSION"), "inference-proxy listens");
+        serving.spawn(relay::serve(listener, Arc::clone(&proxy), config.limits, stop.clone()));
+        places.push(place);
+    }
+    let served = async { while serving.join_next().await.is_some() {} };
     tokio::join!(served, signalled);
-    if let Place::Socket(path) = &place {
-        let _somebody_else_removed_it = std::fs::remove_file(path);
+    for place in places {
+        if let Place::Socket(path) = place {
+            let _somebody_else_removed_it = std::fs::remove_file(path);
+        }
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         .map_err(anyhow::Error::from)
         .and_then(|runtime| match command {
             None => runtime.block_on(run(config)),
-            Some(Command::Healthcheck) => runtime.block_on(healthcheck::probe(&config.place)),
+            Some(Command::Healthcheck) => runtime.block_on(healthcheck::probe(&config.places)),
         });
     match done {
         Ok(()) => ExitCode::SUCCESS,

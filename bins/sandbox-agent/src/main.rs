@@ -4,6 +4,7 @@
 //! with hostile code: small, without a runtime, and with nothing in its memory that is worth a look.
 
 mod agent;
+mod await_proxy;
 mod capture;
 mod connection;
 mod exec;
@@ -24,6 +25,15 @@ fn main() -> ExitCode {
         Ok(Mode::Probe) => {
             println!("{}", probe::report());
             return ExitCode::SUCCESS;
+        }
+        Ok(Mode::AwaitProxy) => {
+            return match await_proxy::run() {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(message) => {
+                    eprintln!("{message}");
+                    ExitCode::FAILURE
+                }
+            };
         }
         Ok(Mode::Version) => {
             println!("sandbox-agent {}", env!("CARGO_PKG_VERSION"));

@@ -7,6 +7,8 @@ pub(crate) enum Mode {
     Agent(Options),
     /// Look at the floor from inside, print what was found, and end.
     Probe,
+    /// Return when the inference proxy answers.
+    AwaitProxy,
     Version,
 }
 
@@ -28,6 +30,7 @@ impl Options {
         };
         while let Some(word) = words.next() {
             let place = match word.as_str() {
+                "await-proxy" => return Ok(Mode::AwaitProxy),
                 "probe" => return Ok(Mode::Probe),
                 "--version" => return Ok(Mode::Version),
                 "--link" => &mut options.link,

@@ -36,6 +36,7 @@ async fn engine(config: &Checked, node_id: String) -> anyhow::Result<Arc<dyn Eng
                 workspace_root,
                 state_dir: config.state.state_dir.clone(),
                 images: config.images(),
+                proxy_image: config.proxy_image.clone(),
             })
             .await
             .with_context(|| format!("Podman at {}", config.podman_socket.display()))?,

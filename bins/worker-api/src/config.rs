@@ -1,6 +1,7 @@
 //! The node's configuration: one topic, one struct, one file. Every field is a flag and a variable.
 
 mod images;
+mod inference;
 mod limits;
 mod listen;
 mod pool;
@@ -8,6 +9,7 @@ mod sessions;
 mod state;
 
 pub use images::{Runtime, Sandbox};
+pub use inference::InferenceSettings;
 pub use limits::LimitSet;
 pub use listen::{Listen, Log, LogFormat};
 pub use pool::PoolSettings;
@@ -16,6 +18,7 @@ pub use state::State;
 
 use contracts::{Faults, ImageRef};
 use executor::podman::{ImagePolicy, Pull};
+use gate::Gate;
 use jobs::{NodeConfig, PoolConfig};
 use std::{path::PathBuf, time::Duration};
 
@@ -35,6 +38,8 @@ pub struct Config {
     #[command(flatten)]
     pub sessions: SessionTimes,
     #[command(flatten)]
+    pub inference: InferenceSettings,
+    #[command(flatten)]
     pub pool: PoolSettings,
     #[command(flatten)]
     pub state: State,
@@ -49,6 +54,8 @@ pub struct Checked {
     pub times: JobTimes,
     pub limits: LimitSet,
     pub sessions: SessionTimes,
+    pub gate: Option<Gate>,
+    pub proxy_image: Option<ImageRef>,
     pub pool: PoolConfig,
     pub state: State,
     pub token: String,
@@ -66,10 +73,16 @@ impl Config {
         self.sandbox.find_agent(&mut faults);
         self.limits.check(&mut faults);
         self.times.check(&mut faults);
+        let inference = match self.sandbox.container_runtime {
+            Runtime::Podman => self.inference.read(&mut faults),
+            // Whoever runs without a wall has the host's network as it is.
+            Runtime::Direct => None,
+        };
+        let (gate, proxy_image) = inference.unzip();
         let pool = match (&default_image, self.sandbox.container_runtime) {
             (Some(image), Runtime::Podman) => {
                 let (default, most) = (self.limits.default_limits(), self.limits.max_limits());
-                self.pool.read(image, &default, &most, &mut faults)
+                self.pool.read(image, &default, &most, gate.is_some(), &mut faults)
             }
             // Without a wall, a sandbox is made in no time; and there is no image to keep one of.
             _ => PoolConfig::off(),
@@ -81,6 +94,8 @@ impl Config {
                 times: self.times,
                 limits: self.limits,
                 sessions: self.sessions,
+                gate,
+                proxy_image,
                 pool,
                 state: self.state,
                 token,
@@ -118,6 +133,7 @@ impl Checked {
             session_max: self.sessions.session_max,
             session_idle: Duration::from_secs(self.sessions.session_idle_seconds),
             session_lifetime: Duration::from_secs(self.sessions.session_lifetime_seconds),
+            gate: self.gate.clone(),
             pool: self.pool.clone(),
             sweep_every: Duration::from_secs(self.state.sweep_seconds),
             state_dir: self.state.state_dir.clone(),

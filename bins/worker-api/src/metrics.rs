@@ -17,6 +17,9 @@ use prometheus_client::{
 };
 use std::{fs, time::Duration};
 
+/// Before every name that is not a convention of others.
+const PREFIX: &str = "pinfold";
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Request {
     route: String,
@@ -39,17 +42,21 @@ pub(crate) struct HttpMetrics {
 
 impl HttpMetrics {
     pub(crate) fn new(node: &Node) -> Self {
-        let mut registry = Registry::with_prefix("pinfold");
+        let mut root = Registry::default();
+        if let Some(gate) = node.gate() {
+            gate.metrics().register(&mut root, PREFIX);
+        }
+        let registry = root.sub_registry_with_prefix(PREFIX);
         let histogram: fn() -> Histogram = || Histogram::new(exponential_buckets(0.0005, 2.0, 18));
         let metrics = Self {
             requests: Family::default(),
             seconds: Family::new_with_constructor(histogram),
             resident: Gauge::default(),
             open_files: Gauge::default(),
-            pool: PoolMetrics::register(&mut registry),
+            pool: PoolMetrics::register(registry),
             registry: Registry::default(),
         };
-        node.metrics().register(&mut registry);
+        node.metrics().register(registry);
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "This program", build);
         registry.register("http_requests", "Answered requests", metrics.requests.clone());
@@ -66,7 +73,7 @@ impl HttpMetrics {
             metrics.resident.clone(),
         );
         registry.register("process_open_fds", "Of this program", metrics.open_files.clone());
-        Self { registry, ..metrics }
+        Self { registry: root, ..metrics }
     }
 
     /// Counts by the route's pattern: what callers put into a path must not become a label.

@@ -12,8 +12,8 @@
 //! ```
 
 use crate::{
-    Faults, JobId, TaskId, Version, file::Artifact, limits::Limits, problem::Problem,
-    sandbox::SandboxSpec,
+    Faults, JobId, TaskId, Version, file::Artifact, inference::InferenceUsage, limits::Limits,
+    problem::Problem, sandbox::SandboxSpec,
 };
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -111,6 +111,9 @@ pub struct JobResult {
     /// What the program left in `/job/result.json`, when it was given a job spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sba_result: Option<serde_json::Value>,
+    /// What it spent on models, if it could use any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inference: Option<InferenceUsage>,
 }
 
 /// The end of one command: of a job, or of one `exec` in a session.

@@ -8,6 +8,7 @@ pub mod fault;
 pub mod file;
 pub mod id;
 pub mod image;
+pub mod inference;
 pub mod job;
 pub mod limits;
 pub mod link;

@@ -1,6 +1,6 @@
 //! What code inside a sandbox finds, and how a sandbox is described to the node.
 
-use crate::{Faults, ImageRef, file::InputFile, limits::LimitsRequest};
+use crate::{Faults, ImageRef, file::InputFile, inference::InferenceSpec, limits::LimitsRequest};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
@@ -12,6 +12,20 @@ pub mod env {
     pub const WORKSPACE_DIR: &str = "CYNODE_WORKSPACE_DIR";
     pub const ARTIFACTS_DIR: &str = "CYNODE_ARTIFACTS_DIR";
     pub const RESERVED: [&str; 5] = [TASK_ID, JOB_ID, SESSION_ID, WORKSPACE_DIR, ARTIFACTS_DIR];
+
+    /// What unmodified clients of the three dialects look for. The keys open nothing: the clients
+    /// refuse to start without one.
+    pub const INFERENCE: [(&str, &str); 9] = [
+        ("OLLAMA_BASE_URL", "http://localhost:11434"),
+        ("OLLAMA_HOST", "http://localhost:11434"),
+        ("INFERENCE_PROXY_URL", "http+unix://%2Frun%2Fpinfold%2Finference%2Fproxy.sock"),
+        ("OPENAI_BASE_URL", "http://localhost:11434/v1"),
+        ("OPENAI_API_BASE", "http://localhost:11434/v1"),
+        ("OPENAI_API_KEY", "none-needed"),
+        ("ANTHROPIC_BASE_URL", "http://localhost:11434"),
+        ("ANTHROPIC_API_KEY", "none-needed"),
+        ("OLLAMA_API_KEY", "none-needed"),
+    ];
 }
 
 /// Where things are inside every sandbox.
@@ -25,6 +39,9 @@ pub mod path {
     pub const LINK_SOCKET: &str = "link.sock";
     /// The agent's own binary, mounted read-only: PID 1.
     pub const AGENT: &str = "/run/pinfold/agent";
+    /// Where the inference proxy listens, beside the loopback's port. Only with inference.
+    pub const INFERENCE_DIR: &str = "/run/pinfold/inference";
+    pub const INFERENCE_SOCKET: &str = "proxy.sock";
 }
 
 /// Labels on containers. The first two are part of the callers' contract.
@@ -36,6 +53,8 @@ pub mod label {
     pub const SANDBOX: &str = "io.pinfold.sandbox";
     /// The node that made it: a sweep touches its own containers only.
     pub const NODE: &str = "io.pinfold.node";
+    /// On a sidecar, the sandbox that it serves.
+    pub const SIDECAR_OF: &str = "io.pinfold.sidecar-of";
 }
 
 /// Most entries of one request's `env`, and the bytes that they may hold together: the kernel
@@ -81,6 +100,9 @@ pub struct SandboxSpec {
     pub timeout_seconds: Option<u64>,
     pub network_policy: NetworkPolicy,
     pub use_inference: bool,
+    /// Which models, and how much of them. Only with `use_inference`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inference: Option<InferenceSpec>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_spec_json: Option<String>,
     pub limits: LimitsRequest,
@@ -107,6 +129,11 @@ impl SandboxSpec {
         check_env("sandbox.env", &self.env, faults);
         if self.timeout_seconds == Some(0) {
             faults.add("sandbox.timeout_seconds", "must be at least 1");
+        }
+        if let Some(inference) = &self.inference {
+            let message = "needs use_inference";
+            faults.require(self.use_inference, "sandbox.inference", message);
+            inference.validate(faults);
         }
         if let Some(text) = &self.job_spec_json {
             let parsed = serde_json::from_str::<serde::de::IgnoredAny>(text);

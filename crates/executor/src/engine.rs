@@ -1,4 +1,4 @@
-//! The boundary between a job and whatever isolates it: nine verbs, three implementations.
+//! The boundary between a job and whatever isolates it: ten verbs, three implementations.
 //!
 //! `podman` is the product, `direct` runs without any wall for development, `fake` is scripted for
 //! tests of what lies above. All three hand out the same [`Sandbox`], because all three speak the
@@ -29,6 +29,12 @@ pub trait Engine: Send + Sync + 'static {
     /// pinned already.
     async fn pin_anew(&self, image: &ImageRef) -> Result<Arc<PinnedImage>, EngineError> {
         self.pin(image).await
+    }
+
+    /// Whether sandboxes with inference could be made, as far as can be known before.
+    async fn inference(&self) -> Result<(), EngineError> {
+        let reason = format!("the engine {} has none", self.kind().name());
+        Err(EngineError::Unsupported { what: "inference".to_owned(), reason })
     }
 
     /// Makes a started sandbox whose agent waits for work. Nothing remains of a failed creation.

@@ -15,16 +15,24 @@ mod enclosure;
 mod folder;
 mod images;
 mod peer;
+mod pod;
 mod spec;
 
-use crate::{Engine, EngineError, EngineKind, Found, Labels, PinnedImage, Sandbox, Shape, seccomp};
+use crate::{
+    Enclosure, Engine, EngineError, EngineKind, Found, Labels, PinnedImage, Sandbox, Shape, seccomp,
+};
 use api::Api;
 use async_trait::async_trait;
-use contracts::{Faults, ImageRef, SandboxId, limits::Limits, sandbox::label};
+use contracts::{
+    Faults, ImageRef, SandboxId,
+    limits::Limits,
+    sandbox::{label, path},
+};
 use enclosure::{Container, PodmanEnclosure};
-use folder::Folders;
+use folder::{Folder, Folders, SEARCHED, SHARED};
 use images::Images;
 pub use images::{ImagePolicy, Pull};
+use pod::{Pod, Sidecar, phase};
 use spec::{Files, Host};
 use std::{
     fs, io,
@@ -40,6 +48,9 @@ const LINK_WAIT: Duration = Duration::from_secs(20);
 /// An agent that waits for its next host tries at least four times a second.
 const ADOPT_WAIT: Duration = Duration::from_secs(5);
 
+/// The gate's socket, in a folder of its own.
+const GATE_SOCKET: &str = "gate.sock";
+
 #[derive(Debug, Clone)]
 pub struct PodmanConfig {
     /// Podman's socket.
@@ -53,6 +64,8 @@ pub struct PodmanConfig {
     /// Where the seccomp profile is written for the runtime to read.
     pub state_dir: PathBuf,
     pub images: ImagePolicy,
+    /// The inference proxy's image, on a node that has inference.
+    pub proxy_image: Option<ImageRef>,
 }
 
 pub struct PodmanEngine {
@@ -61,7 +74,11 @@ pub struct PodmanEngine {
     version: String,
     node_id: String,
     folders: Folders,
+    /// The folders of the gate's sockets, and of the proxies': of sandboxes with inference only.
+    gates: Folders,
+    proxies: Folders,
     images: Images,
+    proxy_image: Option<ImageRef>,
 }
 
 impl PodmanEngine {
@@ -72,8 +89,12 @@ impl PodmanEngine {
         let agent = config.agent.canonicalize().map_err(|e| EngineError::step("agent", e))?;
         let files = write_files(&config.state_dir).map_err(|e| EngineError::step("state", e))?;
         let host = Host::look(&info, agent, files);
-        let folders = Folders::open(&config.workspace_root, &config.node_id)
-            .map_err(|e| EngineError::step("folder", e))?;
+        let open = |part: String| {
+            Folders::open(&config.workspace_root, &part).map_err(|e| EngineError::step("folder", e))
+        };
+        let folders = open(config.node_id.clone())?;
+        let gates = open(format!("{}.gate", config.node_id))?;
+        let proxies = open(format!("{}.proxy", config.node_id))?;
         let images = Images::new(Arc::clone(&api), config.images)?;
         tracing::info!(
             podman = %info.version,
@@ -83,7 +104,17 @@ impl PodmanEngine {
             userns_auto = host.userns_auto,
             "podman engine is open"
         );
-        Ok(Self { api, host, version: info.version, node_id: config.node_id, folders, images })
+        Ok(Self {
+            api,
+            host,
+            version: info.version,
+            node_id: config.node_id,
+            folders,
+            gates,
+            proxies,
+            images,
+            proxy_image: config.proxy_image,
+        })
     }
 
     async fn link(
@@ -92,11 +123,12 @@ impl PodmanEngine {
         container: &Arc<Container>,
         listening: folder::Listening,
         limit: Duration,
-    ) -> Result<Sandbox, EngineError> {
+    ) -> Result<(Sandbox, Arc<PodmanEnclosure>), EngineError> {
         let accept = async {
             let (stream, init) = peer::accept_init(&listening, container.id()).await?;
             let enclosure = Arc::new(PodmanEnclosure::new(Arc::clone(container), init));
-            Ok::<_, EngineError>(Sandbox::over(id.clone(), stream, enclosure).await?)
+            let outside: Arc<dyn Enclosure> = Arc::clone(&enclosure) as Arc<dyn Enclosure>;
+            Ok::<_, EngineError>((Sandbox::over(id.clone(), stream, outside).await?, enclosure))
         };
         let limited = tokio::time::timeout(limit, accept).await;
         limited.map_err(|_| EngineError::Slow { step: "link", limit })?
@@ -108,19 +140,110 @@ impl PodmanEngine {
         shape: &Shape,
         labels: &Labels,
     ) -> Result<Sandbox, EngineError> {
-        let folder = self.folders.make(id).map_err(|e| EngineError::step("folder", e))?;
-        let listening = folder.listen().map_err(|e| EngineError::step("folder", e))?;
-        let spec = spec::container(id, &self.node_id, shape, labels, &self.host, folder.path());
+        let pod = match shape.inference {
+            true => Some(self.make_pod(id).await?),
+            false => None,
+        };
+        let folder = self.folders.make(id, SEARCHED).map_err(folder_fault)?;
+        let listening = folder.listen(path::LINK_SOCKET).map_err(folder_fault)?;
+        let seen = spec::SandboxFolders {
+            link: folder.path(),
+            proxy: pod.as_ref().map(|pod| pod.proxy.path()),
+        };
+        let spec = spec::container(id, &self.node_id, shape, labels, &self.host, &seen);
         let container_id = self.api.create(&spec).await?;
-        let container = Arc::new(Container::new(Arc::clone(&self.api), container_id, folder));
+        let container = Arc::new(Container::new(Arc::clone(&self.api), container_id, folder, pod));
         let start = container.start();
         let link = self.link(id, &container, listening, LINK_WAIT);
         tokio::pin!(start, link);
-        tokio::select! {
-            linked = &mut link => linked,
-            started = &mut start => { started?; link.await }
+        let (sandbox, enclosure) = tokio::select! {
+            linked = &mut link => linked?,
+            started = &mut start => { started?; link.await? }
+        };
+        match container.pod() {
+            Some(pod) => self.make_sidecar(sandbox, &enclosure, &container, pod).await,
+            None => Ok(sandbox),
         }
     }
+
+    async fn make_pod(&self, id: &SandboxId) -> Result<Pod, EngineError> {
+        let pod = self.pod(id, |folders, mode| folders.make(id, mode).map(Some))?;
+        let pod = pod.ok_or_else(|| EngineError::step(phase::POD, "it has no folders"))?;
+        let labels = [(label::NODE, self.node_id.as_str()), (label::SIDECAR_OF, id.as_str())];
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        self.api.create_pod(&pod.name, &labels).await?;
+        Ok(pod)
+    }
+
+    /// The pod of a sandbox, with its folders made or found.
+    fn pod(
+        &self,
+        id: &SandboxId,
+        folder: impl Fn(&Folders, u32) -> io::Result<Option<Folder>>,
+    ) -> Result<Option<Pod>, EngineError> {
+        let gate = folder(&self.gates, SEARCHED).map_err(folder_fault)?;
+        let proxy = folder(&self.proxies, SHARED).map_err(folder_fault)?;
+        let pod = |(gate, proxy)| Pod { name: spec::pod_name(id), gate, proxy };
+        Ok(gate.zip(proxy).map(pod))
+    }
+
+    /// Starts the sidecar beside a sandbox that runs, and sees to it that it answers in there.
+    async fn make_sidecar(
+        &self,
+        sandbox: Sandbox,
+        enclosure: &PodmanEnclosure,
+        container: &Container,
+        pod: &Pod,
+    ) -> Result<Sandbox, EngineError> {
+        let failed = |e: EngineError| EngineError::step(phase::START, e);
+        let gate = pod.gate.listen(GATE_SOCKET).and_then(folder::Listening::keep);
+        let gate = gate.map_err(|e| EngineError::step(phase::GATE, e))?;
+        let image = self.proxy().await.map_err(failed)?;
+        let between = spec::Between {
+            sandbox: sandbox.id(),
+            container: container.id(),
+            gate: pod.gate.path(),
+            gate_socket: GATE_SOCKET,
+            proxy: pod.proxy.path(),
+            proxy_socket: path::INFERENCE_SOCKET,
+        };
+        let spec = spec::sidecar(&image, &self.node_id, &self.host, &between);
+        let sidecar = self.api.create(&spec).await.map_err(failed)?;
+        self.api.start(&sidecar).await.map_err(failed)?;
+        enclosure.stands_beside(Sidecar::find(&self.api, &sidecar).await?);
+        pod::await_proxy(&sandbox).await?;
+        Ok(sandbox.with_gate(gate))
+    }
+
+    /// Finds the sidecar of a sandbox of an earlier life, and listens where it will call.
+    async fn adopt_sidecar(
+        &self,
+        sandbox: Sandbox,
+        enclosure: &PodmanEnclosure,
+        pod: &Pod,
+    ) -> Result<Sandbox, EngineError> {
+        let gate = pod.gate.listen(GATE_SOCKET).and_then(folder::Listening::keep);
+        let gate = gate.map_err(|e| EngineError::step(phase::GATE, e))?;
+        let name = spec::sidecar_name(sandbox.id());
+        enclosure.stands_beside(Sidecar::find(&self.api, &name).await?);
+        Ok(sandbox.with_gate(gate))
+    }
+
+    async fn proxy(&self) -> Result<Arc<PinnedImage>, EngineError> {
+        match &self.proxy_image {
+            Some(image) => self.images.pin_own(image).await,
+            None => Err(no_inference()),
+        }
+    }
+}
+
+fn no_inference() -> EngineError {
+    let reason = "no image for the inference proxy is configured".to_owned();
+    EngineError::Unsupported { what: "inference".to_owned(), reason }
+}
+
+fn folder_fault(error: io::Error) -> EngineError {
+    EngineError::step("folder", error)
 }
 
 /// What a Podman says of itself and its host.
@@ -197,15 +320,25 @@ impl Engine for PodmanEngine {
         let found = found.into_iter().find(|found| found.sandbox == *id && found.running);
         let container_id = found.ok_or_else(gone)?.engine_id;
         let folder = self.folders.find(id).ok_or_else(gone)?;
-        let listening = folder.listen().map_err(|e| EngineError::step("folder", e))?;
-        let container = Arc::new(Container::new(Arc::clone(&self.api), container_id, folder));
-        self.link(id, &container, listening, ADOPT_WAIT).await
+        let listening = folder.listen(path::LINK_SOCKET).map_err(folder_fault)?;
+        let pod = self.pod(id, |folders, _| Ok(folders.find(id)))?;
+        let container = Arc::new(Container::new(Arc::clone(&self.api), container_id, folder, pod));
+        let (sandbox, enclosure) = self.link(id, &container, listening, ADOPT_WAIT).await?;
+        match container.pod() {
+            Some(pod) => self.adopt_sidecar(sandbox, &enclosure, pod).await,
+            None => Ok(sandbox),
+        }
+    }
+
+    async fn inference(&self) -> Result<(), EngineError> {
+        self.proxy().await.map(drop)
     }
 
     async fn list(&self) -> Result<Vec<Found>, EngineError> {
         let mut found = self.api.list(label::NODE, &self.node_id).await?;
         // A folder whose container is gone belongs to a sandbox all the same.
-        for sandbox in self.folders.all() {
+        let folders = [&self.folders, &self.gates, &self.proxies];
+        for sandbox in folders.into_iter().flat_map(Folders::all) {
             if !found.iter().any(|other| other.sandbox == sandbox) {
                 found.push(Found::remains(sandbox));
             }
@@ -214,11 +347,17 @@ impl Engine for PodmanEngine {
     }
 
     async fn remove(&self, id: &SandboxId) -> Result<(), EngineError> {
-        self.api.remove(&spec::name(id)).await?;
-        match self.folders.find(id) {
-            Some(folder) => folder.remove().map_err(|e| EngineError::step("folder", e)),
-            None => Ok(()),
+        // The folders are made first and removed last: who has none has no pod.
+        if self.gates.find(id).is_some() {
+            self.api.remove_pod(&spec::pod_name(id)).await?;
         }
+        self.api.remove(&spec::name(id)).await?;
+        for folders in [&self.proxies, &self.gates, &self.folders] {
+            if let Some(folder) = folders.find(id) {
+                folder.remove().map_err(folder_fault)?;
+            }
+        }
+        Ok(())
     }
 }
 

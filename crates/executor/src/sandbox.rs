@@ -23,6 +23,7 @@ use contracts::{
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    net::UnixListener,
     sync::mpsc,
 };
 
@@ -36,6 +37,17 @@ pub trait Enclosure: Send + Sync {
 
     /// Ends every process inside at once. Returns when the kernel has been told.
     async fn kill(&self) -> Result<(), EngineError>;
+
+    /// Returns, with the phase for the caller, when something that the sandbox needs has ended and
+    /// its own code is not to blame.
+    async fn broken(&self) -> &'static str {
+        std::future::pending().await
+    }
+
+    /// Whether `broken` would return at once.
+    fn is_broken(&self) -> bool {
+        false
+    }
 
     /// What the cgroup has counted. Zeros where nobody counts.
     async fn counters(&self) -> Counters;
@@ -89,6 +101,8 @@ pub struct Sandbox {
     link: Link,
     enclosure: Arc<dyn Enclosure>,
     adopted: Mutex<Adopted>,
+    /// Where its sidecar calls, until somebody serves it.
+    gate: Mutex<Option<UnixListener>>,
 }
 
 /// One command in a sandbox.
@@ -108,7 +122,17 @@ impl Sandbox {
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
         let (link, adopted) = Link::open(stream).await?;
-        Ok(Self { id, link, enclosure, adopted: Mutex::new(adopted) })
+        Ok(Self { id, link, enclosure, adopted: Mutex::new(adopted), gate: Mutex::default() })
+    }
+
+    pub(crate) fn with_gate(mut self, gate: UnixListener) -> Self {
+        self.gate = Mutex::new(Some(gate));
+        self
+    }
+
+    /// The socket at which calls of this sandbox and of no other arrive; once.
+    pub fn take_gate(&self) -> Option<UnixListener> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub fn id(&self) -> &SandboxId {
@@ -158,9 +182,10 @@ impl Sandbox {
         self.link.ping().await
     }
 
-    /// Whether the agent is known to be gone. Costs nothing, and proves nothing about its health.
+    /// Whether the agent, or what else it needs, is known to be gone. Costs next to nothing, and
+    /// proves nothing about their health.
     pub fn is_lost(&self) -> bool {
-        self.link.is_lost()
+        self.link.is_lost() || self.enclosure.is_broken()
     }
 
     /// Writes one file beneath its root.
@@ -236,6 +261,11 @@ impl Sandbox {
 
     pub async fn kill(&self) -> Result<(), EngineError> {
         self.enclosure.kill().await
+    }
+
+    /// Returns when the sandbox has lost something that it can't do without; see `Enclosure`.
+    pub async fn broken(&self) -> &'static str {
+        self.enclosure.broken().await
     }
 
     pub async fn counters(&self) -> Counters {

@@ -2,7 +2,7 @@
 //! settles when it ends, so that calls at the same time can't spend the same tokens twice.
 
 use crate::{Kind, Reading, Refusal};
-use serde::{Deserialize, Serialize};
+use contracts::inference::{Caps, InferenceUsage as Usage};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -13,34 +13,6 @@ pub const DEFAULT_OUTPUT_TOKENS: u64 = 4096;
 
 /// More than any call can cost. What a client writes beyond it would only make the sums overflow.
 const MAX_ASK_TOKENS: u64 = 1 << 40;
-
-/// The bounds of one job. What is absent is not bounded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Caps {
-    pub max_requests: Option<u64>,
-    pub max_input_tokens: Option<u64>,
-    pub max_output_tokens: Option<u64>,
-    pub max_concurrent_streams: Option<u64>,
-}
-
-/// What one job has spent. Only calls that were made count, and refusals by themselves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Usage {
-    pub requests: u64,
-    pub refused: u64,
-    pub input_tokens: u64,
-    pub cached_tokens: u64,
-    pub output_tokens: u64,
-    /// Calls whose answer was cut, by the client or by the provider.
-    pub unfinished: u64,
-    /// Calls of which a figure is an estimate.
-    pub estimated: u64,
-    /// Calls that answered at all: what the times below are of.
-    pub answered: u64,
-    pub first_token_ms_sum: u64,
-    pub first_token_ms_max: u64,
-}
 
 /// What a call may cost, as far as can be known before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -90,7 +62,6 @@ impl Budget {
     pub fn reserve(self: &Arc<Self>, ask: Ask) -> Result<Reservation, Refusal> {
         let mut ledger = self.lock();
         if let Some(refusal) = ledger.refusal(&self.caps, ask) {
-            ledger.spent.refused += 1;
             return Err(refusal);
         }
         let held = ledger.hold(&self.caps, ask);
@@ -98,7 +69,7 @@ impl Budget {
         Ok(Reservation { budget: Arc::clone(self), held, is_open: true })
     }
 
-    /// Counts a call that was refused for another reason.
+    /// Counts a call that was refused, for this reason or another.
     pub fn count_refusal(&self) {
         self.lock().spent.refused += 1;
     }
@@ -184,27 +155,25 @@ impl Ask {
     }
 }
 
-impl Usage {
-    fn add(&mut self, reading: &Reading, first_token: Option<Duration>) {
-        self.requests += 1;
-        self.input_tokens = self.input_tokens.saturating_add(reading.input_tokens);
-        self.cached_tokens = self.cached_tokens.saturating_add(reading.cached_tokens);
-        self.output_tokens = self.output_tokens.saturating_add(reading.output_tokens);
-        self.unfinished += u64::from(!reading.finished);
-        self.estimated += u64::from(reading.estimated);
-        if let Some(first_token) = first_token {
-            let ms = u64::try_from(first_token.as_millis()).unwrap_or(u64::MAX);
-            self.answered += 1;
-            self.first_token_ms_sum = self.first_token_ms_sum.saturating_add(ms);
-            self.first_token_ms_max = self.first_token_ms_max.max(ms);
-        }
+fn charge(spent: &mut Usage, reading: &Reading, first_token: Option<Duration>) {
+    spent.requests += 1;
+    spent.input_tokens = spent.input_tokens.saturating_add(reading.input_tokens);
+    spent.cached_tokens = spent.cached_tokens.saturating_add(reading.cached_tokens);
+    spent.output_tokens = spent.output_tokens.saturating_add(reading.output_tokens);
+    spent.unfinished += u64::from(!reading.finished);
+    spent.estimated += u64::from(reading.estimated);
+    if let Some(first_token) = first_token {
+        let ms = u64::try_from(first_token.as_millis()).unwrap_or(u64::MAX);
+        spent.answered += 1;
+        spent.first_token_ms_sum = spent.first_token_ms_sum.saturating_add(ms);
+        spent.first_token_ms_max = spent.first_token_ms_max.max(ms);
     }
 }
 
 impl Reservation {
     /// The call has ended: it cost what was read, not what was reserved.
     pub fn settle(mut self, reading: &Reading, first_token: Option<Duration>) {
-        self.end(|spent| spent.add(reading, first_token));
+        self.end(|spent| charge(spent, reading, first_token));
     }
 
     /// The call never reached the provider, or the provider refused it: it cost nothing.
@@ -217,11 +186,11 @@ impl Reservation {
         self.held.input_tokens
     }
 
-    fn end(&mut self, charge: impl FnOnce(&mut Usage)) {
+    fn end(&mut self, write: impl FnOnce(&mut Usage)) {
         if std::mem::take(&mut self.is_open) {
             let mut ledger = self.budget.lock();
             ledger.close(self.held);
-            charge(&mut ledger.spent);
+            write(&mut ledger.spent);
         }
     }
 }
@@ -230,7 +199,7 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         let Ask { input_tokens, output_tokens } = self.held;
         let all = Reading { input_tokens, output_tokens, estimated: true, ..Reading::default() };
-        self.end(|spent| spent.add(&all, None));
+        self.end(|spent| charge(spent, &all, None));
     }
 }
 

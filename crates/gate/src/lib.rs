@@ -1,16 +1,30 @@
-//! The node's side of the gate, as far as it needs no connection: which calls may leave a sandbox,
-//! what their bodies may ask for, which model they name, and what they cost.
+//! The gate: the node's side of everything that leaves a sandbox. Which calls may go, what their
+//! bodies may ask for, which model they name, what they cost; and the doors that they come through.
+//!
+//! What is decided is decided without I/O: `call`, `prepare`, `Budget` and `Meter` are plain
+//! functions over bytes. `Gate` puts them behind a socket.
 
+mod account;
 mod body;
 mod budget;
+mod door;
+pub mod egress;
+mod metered;
+mod metrics;
 mod models;
+mod policy;
+mod porter;
 mod refusal;
 mod surface;
 mod usage;
 
 pub use body::{BodyPolicy, Forward, JsonError, Prepared, check_encoding, named_model, prepare};
-pub use budget::{Ask, Budget, Caps, DEFAULT_OUTPUT_TOKENS, Reservation, Usage};
+pub use budget::{Ask, Budget, DEFAULT_OUTPUT_TOKENS, Reservation};
+pub use door::{Door, Gate, Tenant};
+pub use metrics::GateMetrics;
 pub use models::{ModelMap, Unlisted, answer, loaded};
+pub use policy::Policy;
 pub use refusal::{Kind, Refusal};
-pub use surface::{Answer, Call, Dialect, Endpoint, Method, call};
+pub use relay::Dialect;
+pub use surface::{Answer, Call, Endpoint, Method, call};
 pub use usage::{Framing, Meter, Reading, UsageFilter, estimate_tokens};

@@ -36,6 +36,12 @@ impl ModelMap {
         Self { aliases: aliases.into_iter().collect(), unlisted }
     }
 
+    /// The part of it that is named here. A name that the whole map would refuse is refused still.
+    pub fn narrowed(&self, names: &[String]) -> Self {
+        let meant = |name: &String| Some((name.clone(), self.resolve(name).ok()?.to_owned()));
+        Self { aliases: names.iter().filter_map(meant).collect(), unlisted: Unlisted::Refused }
+    }
+
     /// The provider's name for what the client asked for.
     pub fn resolve<'a>(&'a self, name: &'a str) -> Result<&'a str, Refusal> {
         check_name(name)?;

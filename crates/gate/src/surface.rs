@@ -4,6 +4,7 @@
 use crate::{Kind, Refusal, refusal::quoted};
 use http::HeaderMap;
 pub use http::Method;
+use relay::Dialect;
 
 /// Longer than any path of ours with the longest model name.
 const MAX_TARGET_BYTES: usize = 1024;
@@ -14,13 +15,6 @@ const BETA: &str = "beta=true";
 
 /// Anthropic's list of models has OpenAI's path; only its clients send this.
 const ANTHROPIC_VERSION: &str = "anthropic-version";
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Dialect {
-    Ollama,
-    OpenAi,
-    Anthropic,
-}
 
 /// A call that goes to a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,16 +57,11 @@ pub enum Call {
     Answer(Answer),
 }
 
-impl Dialect {
-    /// The dialect to refuse in, for a target that may be on no list.
-    pub fn of_target(target: &str, headers: &HeaderMap) -> Self {
-        if !target.starts_with("/v1/") {
-            Self::Ollama
-        } else if target.starts_with("/v1/messages") || headers.contains_key(ANTHROPIC_VERSION) {
-            Self::Anthropic
-        } else {
-            Self::OpenAi
-        }
+/// The dialect to refuse in, for a target that may be on no list.
+pub(crate) fn dialect_of(target: &str, headers: &HeaderMap) -> Dialect {
+    match Dialect::of(target) {
+        Dialect::OpenAi if headers.contains_key(ANTHROPIC_VERSION) => Dialect::Anthropic,
+        dialect => dialect,
     }
 }
 

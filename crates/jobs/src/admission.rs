@@ -125,13 +125,9 @@ fn row(job: &LiveJob) -> JobRow {
 /// Checks a sandbox against this node, and fixes what the request left open.
 pub(crate) async fn plan(node: &Node, spec: &SandboxSpec) -> Result<Plan, JobError> {
     let config = &node.inner.config;
-    let mut faults = Faults::default();
-    faults.require(
-        !spec.use_inference,
-        "sandbox.use_inference",
-        "can't be granted: this node has no inference proxy",
-    );
-    faults.into_result().map_err(JobError::Refused)?;
+    if spec.use_inference {
+        check_inference(node).await?;
+    }
     let limits = Limits::granted(&spec.limits, &config.default_limits, &config.max_limits)
         .map_err(JobError::Refused)?;
     node.inner.engine.unenforceable(&limits).into_result().map_err(JobError::Refused)?;
@@ -140,6 +136,21 @@ pub(crate) async fn plan(node: &Node, spec: &SandboxSpec) -> Result<Plan, JobErr
     let asked = spec.timeout_seconds.map(Duration::from_secs);
     let timeout = asked.unwrap_or(config.default_timeout).min(config.max_timeout);
     Ok(Plan { image, limits, timeout })
+}
+
+/// Never a silent run without: a node that can't says so.
+async fn check_inference(node: &Node) -> Result<(), JobError> {
+    let reason = match &node.inner.config.gate {
+        None => "this node has no upstream for inference".to_owned(),
+        Some(_) => match node.inner.engine.inference().await {
+            Ok(()) => return Ok(()),
+            Err(error) if error.is_callers() => error.to_string(),
+            Err(error) => return Err(error.into()),
+        },
+    };
+    let mut faults = Faults::default();
+    faults.add("sandbox.use_inference", format!("can't be granted: {reason}"));
+    Err(JobError::Refused(faults))
 }
 
 /// Tells one request from another with the same id. The struct's own order makes it canonical.

@@ -2,6 +2,7 @@
 
 use crate::PoolConfig;
 use contracts::{ImageRef, limits::Limits};
+use gate::Gate;
 use std::{path::PathBuf, time::Duration};
 
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub struct NodeConfig {
     pub session_max: usize,
     pub session_idle: Duration,
     pub session_lifetime: Duration,
+    /// Where inference leaves, on a node that has it.
+    pub gate: Option<Gate>,
     pub pool: PoolConfig,
     /// Between two looks for sandboxes that nobody owns.
     pub sweep_every: Duration,

@@ -6,6 +6,7 @@ mod artifacts;
 pub mod config;
 pub mod error;
 mod events;
+mod inference;
 mod lifecycle;
 mod live;
 pub mod metrics;

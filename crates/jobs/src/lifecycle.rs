@@ -10,7 +10,7 @@
 //! or nowhere. The result is kept before anybody is told. Removal comes last, off the path.
 
 use crate::{
-    JobError, Node, artifacts, chain,
+    JobError, Node, artifacts, chain, inference,
     live::LiveJob,
     node::Ended,
     outcome::{self, Captured, Intent, Times},
@@ -20,7 +20,7 @@ use crate::{
 };
 use contracts::{
     Version,
-    job::{JobResult, Timings},
+    job::{JobRequest, JobResult, Timings},
     link::{End as ExecEnd, Exited, Stream},
     problem::Problem,
     sandbox::env,
@@ -167,8 +167,19 @@ impl Run<'_> {
         let (id, sandbox_id) = (self.job.request.job_id.clone(), sandbox.id().clone());
         self.node.inner.store.assign(id, sandbox_id, started_at, deadline_at).await?;
         self.job.start(started_at);
+        self.admit(sandbox)?;
         let exec = self.start(sandbox).await?;
         self.watch(sandbox, exec, started_at, deadline_at, timings).await
+    }
+
+    /// Lets the job's calls through the gate, if it has asked for that.
+    fn admit(&self, sandbox: &Sandbox) -> Result<(), JobError> {
+        let JobRequest { task_id, job_id, sandbox: spec, .. } = &self.job.request;
+        if !spec.use_inference {
+            return Ok(());
+        }
+        let asked = spec.inference.as_ref();
+        inference::admit(self.node, sandbox.id(), task_id.as_str(), job_id.as_str(), asked)
     }
 
     /// Puts the files in place and sends the command.
@@ -200,6 +211,7 @@ impl Run<'_> {
         self.job.start(started_at);
         // The places are for new jobs to wait for; one that runs already only counts.
         let _place = Arc::clone(&self.node.inner.places).try_acquire_owned();
+        self.admit(&sandbox)?;
         let exec = match sandbox.adopted_execs().pop() {
             Some((_, exec)) => Ok(exec),
             // Assigned, and the command never arrived.
@@ -234,11 +246,16 @@ impl Run<'_> {
             Stream::Stdout => self.job.wrote_stdout(data),
             Stream::Stderr => self.job.wrote_stderr(data),
         });
-        let end = end.await;
+        let end = tokio::select! {
+            end = end => Ok(end),
+            phase = sandbox.broken() => Err(phase),
+        };
         timings.run_ms = millis(began.elapsed());
         inner.metrics.running.dec();
         let ended_at = OffsetDateTime::now_utc();
         let times = Times { started_at, ended_at, timings };
+        let end =
+            end.map_err(|phase| JobError::fault(phase, "the sidecar ended before the job"))?;
         match end {
             End::Left => Ok(Fate::Left),
             End::Exited(exited, intent) => self.ended(sandbox, exited, intent, times).await,
@@ -254,6 +271,7 @@ impl Run<'_> {
         times: Times,
     ) -> Result<Fate, JobError> {
         let counters = sandbox.counters().await;
+        let inference = inference::settle(self.node, sandbox.id()).await;
         let verdict = outcome::judge(&exited, intent, counters.oom_kills > 0);
         let left = match exited.end {
             ExecEnd::NotExecuted { .. } => artifacts::Left::default(),
@@ -274,6 +292,7 @@ impl Run<'_> {
             artifacts: left.artifacts,
             artifacts_truncated: left.truncated,
             sba_result: left.sba_result,
+            inference,
             ..result
         })))
     }
@@ -288,7 +307,9 @@ impl Run<'_> {
         let counters = sandbox.counters().await;
         let verdict = outcome::judge_lost(intent, counters.oom_kills > 0);
         let verdict = verdict.ok_or(executor::LinkError::Lost)?;
-        Ok(Fate::Ended(Box::new(self.result(verdict, None, counters, times))))
+        let inference = inference::settle(self.node, sandbox.id()).await;
+        let result = self.result(verdict, None, counters, times);
+        Ok(Fate::Ended(Box::new(JobResult { inference, ..result })))
     }
 
     /// Canceled before it had a sandbox.
@@ -319,6 +340,7 @@ impl Run<'_> {
             artifacts: Vec::new(),
             artifacts_truncated: false,
             sba_result: None,
+            inference: None,
         }
     }
 }

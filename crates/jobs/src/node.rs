@@ -20,6 +20,7 @@ use contracts::{
     problem::Problem,
 };
 use executor::{Engine, Found};
+use gate::Gate;
 use std::{
     sync::{
         Arc,
@@ -85,7 +86,13 @@ impl Node {
         let metrics = Arc::new(Metrics::default());
         let pool = Arc::new(Pool::new(config.pool.clone()));
         let engine_too = Arc::clone(&engine);
-        let sandboxes = Sandboxes::new(engine_too, pool, Arc::clone(&metrics), tasks.clone());
+        let sandboxes = Sandboxes::new(
+            engine_too,
+            pool,
+            config.gate.clone(),
+            Arc::clone(&metrics),
+            tasks.clone(),
+        );
         let inner = Inner {
             places: Arc::new(Semaphore::new(config.max_running)),
             jobs: LiveJobs::default(),
@@ -117,6 +124,11 @@ impl Node {
             return Err(JobError::fault("restart", "the node is still taking up its jobs"));
         }
         Ok(self.inner.engine.ready().await?)
+    }
+
+    /// Where inference leaves, on a node that has it.
+    pub fn gate(&self) -> Option<&Gate> {
+        self.inner.config.gate.as_ref()
     }
 
     pub fn metrics(&self) -> &Metrics {

@@ -15,9 +15,10 @@ const BACKSTOP: Duration = Duration::from_secs(30);
 /// The names that the node sets, with their values.
 pub(crate) type Reserved = Vec<(&'static str, String)>;
 
-/// Image first, then the request, then the node: who comes later wins.
+/// Image first, then the way to inference, then the request, then the node: who comes later wins.
 pub(crate) fn environment(
     image: &[(String, String)],
+    inference: bool,
     asked: &BTreeMap<String, String>,
     reserved: &Reserved,
     places: &Places,
@@ -26,6 +27,9 @@ pub(crate) fn environment(
     env.insert("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     env.insert("HOME", &places.tmp);
     env.extend(image.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    if inference {
+        env.extend(env::INFERENCE);
+    }
     env.extend(asked.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     // One that the node does not set for this sandbox is not the caller's to set either.
     env.retain(|name, _| !env::RESERVED.contains(name));
@@ -53,7 +57,7 @@ pub(crate) fn job_command(
     };
     Command {
         argv,
-        env: environment(&plan.image.env, &spec.env, reserved, places),
+        env: environment(&plan.image.env, spec.use_inference, &spec.env, reserved, places),
         cwd: places.workspace.clone(),
         stdin: spec.stdin.is_some() || spec.stdin_open,
         output_bytes: plan.limits.output_bytes,
@@ -121,11 +125,22 @@ mod tests {
         let places = Places::default();
         let reserved = reserved(&places, vec![(env::TASK_ID, "t".to_owned())]);
         let image = [("PATH".to_owned(), "/image".to_owned())];
-        let env = environment(&image, &asked, &reserved, &places);
+        let env = environment(&image, false, &asked, &reserved, &places);
         assert_eq!(value(&env, "CYNODE_TASK_ID"), Some("t"));
         assert_eq!(value(&env, "CYNODE_PROMPT"), Some("hi"));
         assert_eq!(value(&env, "CYNODE_SESSION_ID"), None);
         assert_eq!(value(&env, "CYNODE_WORKSPACE_DIR"), Some("/workspace"));
         assert_eq!(value(&env, "PATH"), Some("/image"));
+        assert_eq!(value(&env, "OPENAI_BASE_URL"), None);
+    }
+
+    #[test]
+    fn with_inference_the_clients_find_their_way_and_a_caller_may_know_better() {
+        let asked = [("OPENAI_API_KEY".to_owned(), "mine".to_owned())].into();
+        let image = [("OLLAMA_HOST".to_owned(), "http://elsewhere".to_owned())];
+        let env = environment(&image, true, &asked, &Vec::new(), &Places::default());
+        assert_eq!(value(&env, "OLLAMA_BASE_URL"), Some("http://localhost:11434"));
+        assert_eq!(value(&env, "OLLAMA_HOST"), Some("http://localhost:11434"));
+        assert_eq!(value(&env, "OPENAI_API_KEY"), Some("mine"));
     }
 }

@@ -4,6 +4,7 @@
 use crate::{chain, metrics::Metrics, pool::Pool};
 use contracts::{JobId, SandboxId, SessionId, TaskId, sandbox::label};
 use executor::{Engine, EngineError, Labels, Sandbox, Shape};
+use gate::{Door, Gate};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -65,6 +66,9 @@ pub(crate) struct Sandboxes {
     removals: Arc<Semaphore>,
     engine: Arc<dyn Engine>,
     tasks: TaskTracker,
+    gate: Option<Gate>,
+    /// Of the sandboxes with inference, from their making to their end.
+    doors: Mutex<HashMap<SandboxId, Arc<Door>>>,
     /// Registered before they are made, so that no sweep takes one for an orphan.
     owned: Arc<Mutex<HashMap<SandboxId, Owned>>>,
 }
@@ -73,11 +77,29 @@ impl Sandboxes {
     pub(crate) fn new(
         engine: Arc<dyn Engine>,
         pool: Arc<Pool>,
+        gate: Option<Gate>,
         metrics: Arc<Metrics>,
         tasks: TaskTracker,
     ) -> Self {
         let removals = Arc::new(Semaphore::new(MOST_REMOVALS));
-        Self { pool, metrics, removals, engine, tasks, owned: Arc::default() }
+        let (owned, doors) = (Arc::default(), Mutex::default());
+        Self { pool, metrics, removals, engine, tasks, gate, doors, owned }
+    }
+
+    fn doors(&self) -> MutexGuard<'_, HashMap<SandboxId, Arc<Door>>> {
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The way out of a sandbox with inference.
+    pub(crate) fn door(&self, id: &SandboxId) -> Option<Arc<Door>> {
+        self.doors().get(id).cloned()
+    }
+
+    /// From now on the gate hears what this sandbox says.
+    fn open_door(&self, sandbox: &Sandbox) {
+        if let (Some(gate), Some(listener)) = (&self.gate, sandbox.take_gate()) {
+            self.doors().insert(sandbox.id().clone(), Arc::new(gate.open(listener)));
+        }
     }
 
     fn owned(&self) -> MutexGuard<'_, HashMap<SandboxId, Owned>> {
@@ -111,8 +133,9 @@ impl Sandboxes {
         let labels = owner.labels();
         self.owned().insert(id.clone(), owner);
         let made = self.engine.create(id.clone(), shape, &labels).await;
-        if made.is_err() {
-            self.owned().remove(&id);
+        match &made {
+            Ok(sandbox) => self.open_door(sandbox),
+            Err(_) => drop(self.owned().remove(&id)),
         }
         made.map(Arc::new)
     }
@@ -125,8 +148,9 @@ impl Sandboxes {
     ) -> Result<Arc<Sandbox>, EngineError> {
         self.owned().insert(id.clone(), owner);
         let adopted = self.engine.adopt(id).await;
-        if adopted.is_err() {
-            self.owned().remove(id);
+        match &adopted {
+            Ok(sandbox) => self.open_door(sandbox),
+            Err(_) => drop(self.owned().remove(id)),
         }
         adopted.map(Arc::new)
     }
@@ -143,8 +167,12 @@ impl Sandboxes {
         let (removals, metrics) = (Arc::clone(&self.removals), Arc::clone(&self.metrics));
         let pool = Arc::clone(&self.pool);
         let id = sandbox.id().clone();
+        let door = self.doors().remove(&id);
         lock(&owned).insert(id.clone(), Owned::Nobody);
         self.tasks.spawn(async move {
+            if let Some(door) = door {
+                door.close().await;
+            }
             pool.rush.over().await;
             // Before its turn, so that nothing of it runs on until then.
             let _reported_by_the_removal = sandbox.kill().await;

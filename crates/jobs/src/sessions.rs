@@ -8,7 +8,7 @@
 
 mod exec;
 
-use crate::{JobError, Node, admission, chain, live::Plan, prepare, sandboxes::Owned};
+use crate::{JobError, Node, admission, chain, inference, live::Plan, prepare, sandboxes::Owned};
 use contracts::{
     SessionId, Version,
     session::{SessionEnd, SessionList, SessionRequest, SessionState, SessionView},
@@ -126,6 +126,10 @@ impl Node {
             inner.sandboxes.release(claim.sandbox);
             return Err(error);
         }
+        if let Err(error) = admit(self, &request, &claim.sandbox) {
+            inner.sandboxes.release(claim.sandbox);
+            return Err(error);
+        }
         let view = self.new_view(&request, &plan);
         let session = self.open_session(request, hash, plan, claim.sandbox, view);
         if let Err(error) = inner.store.save_session(row(&session, &session.view)).await {
@@ -239,6 +243,16 @@ async fn keep(node: Node, session: Arc<LiveSession>) {
     session.closed.send_replace(true);
 }
 
+/// Lets the session's calls through the gate, if it has asked for that.
+fn admit(node: &Node, request: &SessionRequest, sandbox: &Sandbox) -> Result<(), JobError> {
+    let SessionRequest { task_id, session_id, sandbox: spec, .. } = request;
+    if !spec.use_inference {
+        return Ok(());
+    }
+    let asked = spec.inference.as_ref();
+    inference::admit(node, sandbox.id(), task_id.as_str(), session_id.as_str(), asked)
+}
+
 /// A session of an earlier life: adopted, or told to be lost.
 pub(crate) async fn take_up(node: &Node, row: SessionRow) -> Result<(), JobError> {
     let owner = Owned::Session(row.view.task_id.clone(), row.session_id.clone());
@@ -249,6 +263,7 @@ pub(crate) async fn take_up(node: &Node, row: SessionRow) -> Result<(), JobError
     let plan = admission::plan(node, &row.request.sandbox).await;
     match (sandbox, plan) {
         (Some(sandbox), Ok(plan)) => {
+            admit(node, &row.request, &sandbox)?;
             node.inner.metrics.adopted.inc();
             let interrupted = sandbox.adopted_execs();
             let session = node.open_session(row.request, row.request_hash, plan, sandbox, row.view);

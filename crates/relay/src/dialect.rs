@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hyper::{HeaderMap, StatusCode, header::CONTENT_ENCODING, header::CONTENT_TYPE};
 use serde_json::json;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dialect {
     Ollama,
     OpenAi,

@@ -28,6 +28,9 @@ pub enum RelayError {
     Malformed(#[source] hyper::Error),
     #[error("the upstream answered with a redirect, which is not followed")]
     Redirect,
+    /// For one who knows the stream's end mark and did not see it.
+    #[error("the upstream ended its stream before it was complete")]
+    Unfinished,
     #[error("the upstream was silent for {0:?} in its answer")]
     Idle(Duration),
     #[error("the upstream's answer was not complete within {0:?}")]
@@ -41,9 +44,11 @@ impl RelayError {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::SlowRequest(_) => StatusCode::REQUEST_TIMEOUT,
             Self::BrokenRequest => StatusCode::BAD_REQUEST,
-            Self::Connect(_) | Self::Cut(_) | Self::Malformed(_) | Self::Redirect => {
-                StatusCode::BAD_GATEWAY
-            }
+            Self::Connect(_)
+            | Self::Cut(_)
+            | Self::Malformed(_)
+            | Self::Redirect
+            | Self::Unfinished => StatusCode::BAD_GATEWAY,
             Self::SlowConnect(_)
             | Self::UnreadRequest(_)
             | Self::SlowAnswer(_)
@@ -65,6 +70,7 @@ impl RelayError {
             Self::Cut(_) => "upstream_cut",
             Self::Malformed(_) => "upstream_malformed",
             Self::Redirect => "upstream_redirect",
+            Self::Unfinished => "upstream_unfinished",
             Self::Idle(_) => "upstream_idle",
             Self::Total(_) => "upstream_total_timeout",
         }

@@ -15,10 +15,12 @@ const TOP_FOLDERS: [&str; 5] = ["bins/", "crates/", "deploy/", "docs/", "feature
 
 /// What each library may build on. A member that isn't here is a program, which may build on
 /// libraries only, or on anything if nothing ships from it.
-const LIBRARIES: [(&str, &[&str]); 4] = [
+const LIBRARIES: [(&str, &[&str]); 6] = [
     ("contracts", &[]),
     ("executor", &["contracts"]),
-    ("jobs", &["contracts", "executor", "store"]),
+    ("gate", &["contracts", "relay"]),
+    ("jobs", &["contracts", "executor", "gate", "store"]),
+    ("relay", &[]),
     ("store", &["contracts"]),
 ];
 

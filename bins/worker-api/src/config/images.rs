@@ -29,14 +29,6 @@ pub struct Sandbox {
     /// Fetch an allowed image that is not on this host. Without it, a missing image is refused.
     #[arg(long, env = "IMAGE_PULL_MISSING")]
     pub image_pull_missing: bool,
-
-    /// Where inference goes once the inference proxy is there. Nothing uses it in this version.
-    #[arg(long, env = "OLLAMA_UPSTREAM_URL")]
-    pub ollama_upstream_url: Option<String>,
-
-    /// The inference proxy's image. Nothing uses it in this version.
-    #[arg(long, env = "INFERENCE_PROXY_IMAGE")]
-    pub inference_proxy_image: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

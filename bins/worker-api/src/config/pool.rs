@@ -66,6 +66,7 @@ impl PoolSettings {
         default_image: &ImageRef,
         default_limits: &Limits,
         max_limits: &Limits,
+        has_inference: bool,
         faults: &mut Faults,
     ) -> PoolConfig {
         let mut written = self.written(faults);
@@ -76,8 +77,8 @@ impl PoolSettings {
         }
         let mut shapes = Vec::new();
         for (index, shape) in written.into_iter().enumerate() {
-            let message = format!("shape {index}: this node has no inference proxy");
-            faults.require(!shape.use_inference, "POOL_SHAPES", message);
+            let message = format!("shape {index}: this node has no OLLAMA_UPSTREAM_URL");
+            faults.require(has_inference || !shape.use_inference, "POOL_SHAPES", message);
             match Limits::granted(&shape.limits, default_limits, max_limits) {
                 Ok(limits) => shapes.push(ConfiguredShape {
                     image: shape.image.unwrap_or_else(|| default_image.clone()),

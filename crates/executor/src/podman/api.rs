@@ -3,7 +3,7 @@
 //! Creation is our own request because the library's options drop what we must be sure of: it sends
 //! `no_new_privilages`, which Podman ignores in silence.
 
-use super::spec::ContainerSpec;
+use super::{pod::phase, spec::ContainerSpec};
 use crate::{EngineError, Found, Labels};
 use contracts::{ImageRef, SandboxId, sandbox::label};
 use http_body_util::{BodyExt, Full, Limited};
@@ -11,7 +11,7 @@ use hyper::{Request, StatusCode, body::Bytes, header};
 use hyper_util::rt::TokioIo;
 use podman_api::{
     ApiVersion, Error as ApiError, Id, Podman,
-    opts::{ContainerDeleteOpts, ContainerListFilter, ContainerListOpts, PullOpts},
+    opts::{ContainerDeleteOpts, ContainerListFilter, ContainerListOpts, PodCreateOpts, PullOpts},
 };
 use serde::Deserialize;
 use std::{
@@ -85,7 +85,8 @@ impl Api {
             id: String,
         }
         let body = serde_json::to_vec(spec).map_err(|e| EngineError::step("create", e))?;
-        let posted = self.post("/v4.0.0/libpod/containers/create", body);
+        let request = Request::post("/v4.0.0/libpod/containers/create");
+        let posted = self.ask(request, body, StatusCode::CREATED);
         let answer = tokio::time::timeout(CREATE_LIMIT, posted)
             .await
             .map_err(|_| EngineError::Slow { step: "create", limit: CREATE_LIMIT })??;
@@ -94,7 +95,57 @@ impl Api {
         Ok(created.id)
     }
 
-    async fn post(&self, path: &str, body: Vec<u8>) -> Result<Bytes, EngineError> {
+    /// The process of a container that runs. Our own request, because the library's has Podman
+    /// measure the container's disk as well.
+    pub(super) async fn pid(&self, container: &str) -> Result<i32, EngineError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Inspected {
+            state: State,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct State {
+            pid: i32,
+        }
+        let request = Request::get(format!("/v4.0.0/libpod/containers/{container}/json"));
+        let answer = self.ask(request, Vec::new(), StatusCode::OK).await?;
+        let inspected: Inspected =
+            serde_json::from_slice(&answer).map_err(|e| EngineError::step("inspect", e))?;
+        Ok(inspected.state.pid)
+    }
+
+    /// A pod that holds its containers together and nothing else: no container of its own.
+    pub(super) async fn create_pod(&self, name: &str, labels: &Labels) -> Result<(), EngineError> {
+        let labels = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let opts = PodCreateOpts::builder().name(name).no_infra(true).labels(labels).build();
+        let created = self.podman.pods().create(&opts).await;
+        created.map(drop).map_err(|e| EngineError::step(phase::POD, e))
+    }
+
+    /// Removes a pod with all its containers. Gone already is done.
+    pub(super) async fn remove_pod(&self, name: &str) -> Result<(), EngineError> {
+        let mut pauses = REMOVE_PAUSES_MS.iter();
+        loop {
+            let error = match self.podman.pods().get(name).remove().await {
+                Ok(report) if report.err.is_none() => return Ok(()),
+                Ok(_) => "a container of the pod resists".into(),
+                Err(ApiError::Fault { code, .. }) if code.as_u16() == 404 => return Ok(()),
+                Err(error) => Box::<dyn std::error::Error + Send + Sync>::from(error),
+            };
+            let Some(&pause) = pauses.next() else {
+                return Err(EngineError::step("remove", error));
+            };
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+    }
+
+    async fn ask(
+        &self,
+        request: hyper::http::request::Builder,
+        body: Vec<u8>,
+        expected: StatusCode,
+    ) -> Result<Bytes, EngineError> {
         let failed = |e: hyper::Error| EngineError::step("create", e);
         let stream = UnixStream::connect(&self.socket)
             .await
@@ -104,7 +155,7 @@ impl Api {
         // The connection lives as long as this call: dropping the set ends it.
         let mut driver = JoinSet::new();
         driver.spawn(connection);
-        let request = Request::post(path)
+        let request = request
             .header(header::HOST, "podman")
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)))
@@ -113,7 +164,7 @@ impl Api {
         let status = response.status();
         let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
         let body = body.map_err(|e| EngineError::step("create", e))?.to_bytes();
-        if status == StatusCode::CREATED {
+        if status == expected {
             return Ok(body);
         }
         Err(EngineError::step("create", fault_text(status, &body)))

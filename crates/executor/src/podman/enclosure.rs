@@ -1,6 +1,11 @@
 //! The wall around one sandbox, from outside: its container, its first process, its cgroup.
 
-use super::{api::Api, folder::Folder, peer::Init};
+use super::{
+    api::Api,
+    folder::Folder,
+    peer::Init,
+    pod::{Pod, Sidecar, phase},
+};
 use crate::{Counters, Enclosure, EngineError};
 use async_trait::async_trait;
 use rustix::{
@@ -8,7 +13,7 @@ use rustix::{
     process::{Signal, pidfd_send_signal},
 };
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, OnceLock, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 use tokio::{sync::oneshot, task::JoinSet};
@@ -18,14 +23,20 @@ pub(super) struct Container {
     api: Arc<Api>,
     id: String,
     folder: Folder,
+    /// With inference, what it is in.
+    pod: Option<Pod>,
     /// The call that starts the container. It outlives its caller: hanging up on Podman in the
     /// middle of a start could leave a half-started container.
     starting: Mutex<JoinSet<()>>,
 }
 
 impl Container {
-    pub(super) fn new(api: Arc<Api>, id: String, folder: Folder) -> Self {
-        Self { api, id, folder, starting: Mutex::default() }
+    pub(super) fn new(api: Arc<Api>, id: String, folder: Folder, pod: Option<Pod>) -> Self {
+        Self { api, id, folder, pod, starting: Mutex::default() }
+    }
+
+    pub(super) fn pod(&self) -> Option<&Pod> {
+        self.pod.as_ref()
     }
 
     pub(super) fn id(&self) -> &str {
@@ -52,11 +63,18 @@ pub(super) struct PodmanEnclosure {
     container: Arc<Container>,
     init: Init,
     frozen: AtomicBool,
+    /// There once it runs.
+    sidecar: OnceLock<Sidecar>,
 }
 
 impl PodmanEnclosure {
     pub(super) fn new(container: Arc<Container>, init: Init) -> Self {
-        Self { container, init, frozen: AtomicBool::new(false) }
+        Self { container, init, frozen: AtomicBool::new(false), sidecar: OnceLock::new() }
+    }
+
+    pub(super) fn stands_beside(&self, sidecar: Sidecar) {
+        // A sandbox gets one, by the one who makes or adopts it.
+        let _first = self.sidecar.set(sidecar);
     }
 
     /// SIGKILL to the namespace's first process: the kernel ends all others with it.
@@ -80,6 +98,18 @@ impl Enclosure for PodmanEnclosure {
         self.kill_init().await
     }
 
+    async fn broken(&self) -> &'static str {
+        match self.sidecar.get() {
+            Some(sidecar) => sidecar.ended().await,
+            None => std::future::pending().await,
+        }
+        phase::GATE
+    }
+
+    fn is_broken(&self) -> bool {
+        self.sidecar.get().is_some_and(Sidecar::has_ended)
+    }
+
     async fn counters(&self) -> Counters {
         self.init.cgroup.counters()
     }
@@ -95,7 +125,14 @@ impl Enclosure for PodmanEnclosure {
         let _reported_by_the_removal = self.kill_init().await;
         let mut starting = std::mem::take(&mut *self.container.starting());
         while starting.join_next().await.is_some() {}
-        self.container.api.remove(&self.container.id).await?;
+        if let Some(sidecar) = self.sidecar.get() {
+            // As above: killing first spares Podman its wait.
+            let _reported_by_the_removal = sidecar.kill();
+        }
+        match &self.container.pod {
+            Some(pod) => pod.remove(&self.container.api).await?,
+            None => self.container.api.remove(&self.container.id).await?,
+        }
         self.init.cgroup.remove_remains();
         self.container.folder.remove().map_err(|e| EngineError::step("folder", e))
     }

@@ -4,18 +4,23 @@
 //! connection needs no more. The socket is unlinked as soon as the agent is in, so code in the
 //! sandbox finds an empty folder. We only ever bind and unlink in it, never open what lies there.
 
-use contracts::{SandboxId, sandbox::path::LINK_SOCKET};
+use contracts::SandboxId;
 use rustix::fs::{AtFlags, Mode, OFlags, chmodat, open, unlinkat};
 use std::{
     fs::{self, DirBuilder, Permissions},
     io,
     os::{
-        fd::{AsRawFd, OwnedFd},
+        fd::{AsFd, AsRawFd, OwnedFd},
         unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     },
     path::{Path, PathBuf},
 };
 use tokio::net::UnixListener;
+
+/// Others may find a name in it that they know.
+pub(super) const SEARCHED: u32 = 0o711;
+/// Others may make names in it.
+pub(super) const SHARED: u32 = 0o777;
 
 pub(super) struct Folders {
     root: PathBuf,
@@ -37,11 +42,12 @@ impl Folders {
         Ok(Self { root })
     }
 
-    pub(super) fn make(&self, id: &SandboxId) -> io::Result<Folder> {
+    /// `mode` is for those who see it in a container: on the host, nobody but us gets to it.
+    pub(super) fn make(&self, id: &SandboxId, mode: u32) -> io::Result<Folder> {
         let path = self.root.join(id.as_str());
-        DirBuilder::new().mode(0o711).create(&path)?;
-        // The process's umask may have taken the search bit that the agent's user needs.
-        fs::set_permissions(&path, Permissions::from_mode(0o711))?;
+        DirBuilder::new().mode(mode).create(&path)?;
+        // The process's umask may have taken bits that the users in there need.
+        fs::set_permissions(&path, Permissions::from_mode(mode))?;
         Ok(Folder { path })
     }
 
@@ -65,7 +71,9 @@ pub(super) struct Folder {
 /// A bound socket; dropping it unlinks the name.
 pub(super) struct Listening {
     listener: UnixListener,
-    folder: OwnedFd,
+    /// None once the name shall stay.
+    folder: Option<OwnedFd>,
+    name: &'static str,
 }
 
 impl Folder {
@@ -73,19 +81,20 @@ impl Folder {
         &self.path
     }
 
-    pub(super) fn listen(&self) -> io::Result<Listening> {
+    /// A socket of this name in the folder.
+    pub(super) fn listen(&self, name: &'static str) -> io::Result<Listening> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let folder = open(&self.path, flags, Mode::empty())?;
         // A name left over by an earlier life of the node.
-        match unlinkat(&folder, LINK_SOCKET, AtFlags::empty()) {
+        match unlinkat(&folder, name, AtFlags::empty()) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => {}
             Err(error) => return Err(error.into()),
         }
         // By way of the descriptor: a socket's address has room for 107 bytes, a path has not.
-        let address = format!("/proc/self/fd/{}/{LINK_SOCKET}", folder.as_raw_fd());
+        let address = format!("/proc/self/fd/{}/{name}", folder.as_raw_fd());
         let listener = UnixListener::bind(address)?;
-        chmodat(&folder, LINK_SOCKET, Mode::from_raw_mode(0o666), AtFlags::empty())?;
-        Ok(Listening { listener, folder })
+        chmodat(&folder, name, Mode::from_raw_mode(0o666), AtFlags::empty())?;
+        Ok(Listening { listener, folder: Some(folder), name })
     }
 
     pub(super) fn remove(&self) -> io::Result<()> {
@@ -100,12 +109,21 @@ impl Listening {
     pub(super) fn listener(&self) -> &UnixListener {
         &self.listener
     }
+
+    /// The socket alone, whose name stays for as long as its folder does.
+    pub(super) fn keep(mut self) -> io::Result<UnixListener> {
+        self.folder = None;
+        let listener = self.listener.as_fd().try_clone_to_owned()?;
+        UnixListener::from_std(listener.into())
+    }
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        // Gone with its folder is gone as well.
-        let _gone = unlinkat(&self.folder, LINK_SOCKET, AtFlags::empty());
+        if let Some(folder) = &self.folder {
+            // Gone with its folder is gone as well.
+            let _gone = unlinkat(folder, self.name, AtFlags::empty());
+        }
     }
 }
 
@@ -117,13 +135,13 @@ mod tests {
     async fn a_socket_is_gone_when_nobody_listens_and_may_be_bound_again() {
         let root = std::env::temp_dir().join(format!("pinfold-folder-{}", std::process::id()));
         let folders = Folders::open(&root, "node").unwrap();
-        let folder = folders.make(&SandboxId::new("a").unwrap()).unwrap();
-        let socket = folder.path().join(LINK_SOCKET);
-        let listening = folder.listen().unwrap();
+        let folder = folders.make(&SandboxId::new("a").unwrap(), SEARCHED).unwrap();
+        let socket = folder.path().join("a.sock");
+        let listening = folder.listen("a.sock").unwrap();
         assert!(socket.exists());
         drop(listening);
         assert!(!socket.exists());
-        drop(folder.listen().unwrap());
+        drop(folder.listen("a.sock").unwrap());
         folder.remove().unwrap();
         assert!(folders.all().is_empty());
         fs::remove_dir_all(root).unwrap();

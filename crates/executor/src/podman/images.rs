@@ -59,10 +59,8 @@ impl Images {
 
     pub(super) async fn pin(&self, image: &ImageRef) -> Result<Arc<PinnedImage>, EngineError> {
         self.check_allowed(image)?;
-        if let Some((seen, pinned)) = self.known().get(image)
-            && seen.elapsed() < BELIEVED
-        {
-            return Ok(Arc::clone(pinned));
+        if let Some(pinned) = self.believed(image) {
+            return Ok(pinned);
         }
         let found = self.look_up(image).await?;
         self.remember(image, found)
@@ -75,6 +73,26 @@ impl Images {
         let reason = || "it was not found".to_owned();
         let missing = || EngineError::ImageMissing { image: image.clone(), reason: reason() };
         self.remember(image, found.ok_or_else(missing)?)
+    }
+
+    /// An image of the node's own: the list of what callers may name is not for it, and it is never
+    /// pulled behind the operator's back.
+    pub(super) async fn pin_own(&self, image: &ImageRef) -> Result<Arc<PinnedImage>, EngineError> {
+        if let Some(pinned) = self.believed(image) {
+            return Ok(pinned);
+        }
+        let missing = || EngineError::ImageMissing {
+            image: image.clone(),
+            reason: "it was not found".to_owned(),
+        };
+        let found = self.api.image(image).await?;
+        self.remember(image, found.ok_or_else(missing)?)
+    }
+
+    fn believed(&self, image: &ImageRef) -> Option<Arc<PinnedImage>> {
+        let known = self.known();
+        let (seen, pinned) = known.get(image)?;
+        (seen.elapsed() < BELIEVED).then(|| Arc::clone(pinned))
     }
 
     fn check_allowed(&self, image: &ImageRef) -> Result<(), EngineError> {

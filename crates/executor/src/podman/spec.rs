@@ -3,6 +3,10 @@
 //! Pure, so that each line can be tested, and every option stands beside its reason. An option
 //! counts only where its effect was seen from inside: the features look there.
 
+mod sidecar;
+
+pub(super) use sidecar::{Between, sidecar, sidecar_name};
+
 use super::api::Info;
 use crate::{Labels, Shape};
 use contracts::{
@@ -48,6 +52,8 @@ const MASKED: [&str; 13] = [
     "/proc/schedstat",
     "/dev/mqueue",
 ];
+
+const READ_ONLY: [&str; 4] = ["ro", "nosuid", "nodev", "noexec"];
 
 /// What the runtime reads from files of ours, on the host that Podman runs on.
 pub(super) struct Files {
@@ -110,13 +116,24 @@ pub(super) fn name(id: &SandboxId) -> String {
     format!("pinfold-{id}")
 }
 
+pub(super) fn pod_name(id: &SandboxId) -> String {
+    format!("pinfold-{id}-pod")
+}
+
+/// What a sandbox sees of the host's folders.
+pub(super) struct SandboxFolders<'a> {
+    pub(super) link: &'a Path,
+    /// With inference, the one in which the proxy listens.
+    pub(super) proxy: Option<&'a Path>,
+}
+
 pub(super) fn container(
     id: &SandboxId,
     node_id: &str,
     shape: &Shape,
     labels: &Labels,
     host: &Host,
-    link_folder: &Path,
+    folders: &SandboxFolders<'_>,
 ) -> ContainerSpec {
     let limits = &shape.limits;
     let mut labels = labels.clone();
@@ -124,16 +141,35 @@ pub(super) fn container(
     labels.insert(label::NODE.to_owned(), node_id.to_owned());
     ContainerSpec {
         name: name(id),
+        pod: folders.proxy.is_some().then(|| pod_name(id)),
         // By id: a tag could be moved between the look-up and now.
         image: shape.image.id.clone(),
         labels,
         // The agent, whatever the image says its entry point is.
         entrypoint: vec![path::AGENT.to_owned()],
+        user: USER,
+        mounts: mounts(limits, host, folders),
+        // No interface but loopback, and no name service to ask.
+        netns: Namespace::mode("none"),
+        resource_limits: resources(limits),
+        r_limits: rlimits(limits, host),
+        ..floor(host)
+    }
+}
+
+/// What holds for every container of ours, sandbox or sidecar.
+fn floor(host: &Host) -> ContainerSpec {
+    ContainerSpec {
+        name: String::new(),
+        pod: None,
+        image: String::new(),
+        labels: Labels::new(),
+        entrypoint: Vec::new(),
         command: Vec::new(),
         // Not the image's: a WORKDIR under /proc is a known way out.
         work_dir: "/",
         user: USER,
-        // Neither the image's nor the service's environment: the agent needs none.
+        // Neither the image's nor the service's environment.
         env: BTreeMap::new(),
         unsetenvall: true,
         httpproxy: false,
@@ -146,24 +182,23 @@ pub(super) fn container(
         read_only_filesystem: true,
         // The image's VOLUMEs would be writable disk of the host.
         image_volume_mode: "ignore",
-        mounts: mounts(limits, host, link_folder),
+        mounts: Vec::new(),
         idmappings: host
             .userns_auto
             .then_some(IdMappings { auto: true, options: AutoOptions { size: USERNS_IDS } }),
         // Both fields are needed: either one alone is ignored, and nothing complains.
-        userns: host.userns_auto.then_some(Namespace { nsmode: "auto" }),
-        // No interface but loopback, and no name service to ask.
-        netns: Namespace { nsmode: "none" },
+        userns: host.userns_auto.then_some(Namespace::mode("auto")),
+        netns: Namespace::mode("none"),
         use_image_hosts: true,
         use_image_resolve_conf: true,
         hostname: "sandbox",
         // Own namespaces for the rest. IPC without Podman's own shm mount: one thing less to undo.
-        ipcns: Namespace { nsmode: "none" },
-        pidns: Namespace { nsmode: "private" },
-        utsns: Namespace { nsmode: "private" },
-        cgroupns: Namespace { nsmode: "private" },
-        resource_limits: resources(limits),
-        r_limits: rlimits(limits, host),
+        ipcns: Namespace::mode("none"),
+        pidns: Namespace::mode("private"),
+        utsns: Namespace::mode("private"),
+        cgroupns: Namespace::mode("private"),
+        resource_limits: Resources::default(),
+        r_limits: Vec::new(),
         // Output goes over the link; a log driver would put it on the host's disk.
         log_configuration: LogConfiguration { driver: "none" },
         // Nothing of the image's runs beside the agent.
@@ -179,18 +214,20 @@ pub(super) fn container(
 
 /// Sized file systems in memory for what may be written, and three read-only pieces of the host: the
 /// agent's binary, the folder with its socket, and the names that resolve without a network.
-fn mounts(limits: &Limits, host: &Host, link_folder: &Path) -> Vec<Mount> {
+fn mounts(limits: &Limits, host: &Host, folders: &SandboxFolders<'_>) -> Vec<Mount> {
     let job_bytes = JOB_BYTES.min(limits.memory_bytes / 4);
     let shm_bytes = SHM_BYTES.min(limits.memory_bytes / 8);
-    vec![
+    let proxy = folders.proxy.map(|folder| bind(folder, path::INFERENCE_DIR, &READ_ONLY));
+    let always = [
         tmpfs(path::WORKSPACE, limits.workspace_bytes),
         tmpfs(path::TMP, limits.tmp_bytes),
         tmpfs(path::JOB, job_bytes),
         tmpfs("/dev/shm", shm_bytes),
         bind(&host.agent, path::AGENT, &["ro", "nosuid", "nodev"]),
-        bind(&host.hosts, "/etc/hosts", &["ro", "nosuid", "nodev", "noexec"]),
-        bind(link_folder, path::LINK_DIR, &["ro", "nosuid", "nodev", "noexec"]),
-    ]
+        bind(&host.hosts, "/etc/hosts", &READ_ONLY),
+        bind(folders.link, path::LINK_DIR, &READ_ONLY),
+    ];
+    always.into_iter().chain(proxy).collect()
 }
 
 /// The kernel bounds the inodes of such a mount by itself, and charges them to the sandbox's memory.
@@ -241,6 +278,8 @@ fn rlimits(limits: &Limits, host: &Host) -> Vec<RLimit> {
 #[derive(Debug, Serialize)]
 pub(super) struct ContainerSpec {
     name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<String>,
     image: String,
     labels: Labels,
     entrypoint: Vec<String>,
@@ -292,8 +331,21 @@ struct Mount {
 }
 
 #[derive(Debug, Serialize)]
-struct Namespace {
+pub(super) struct Namespace {
     nsmode: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+}
+
+impl Namespace {
+    pub(super) fn mode(nsmode: &'static str) -> Self {
+        Self { nsmode, value: None }
+    }
+
+    /// The namespace that another container has.
+    pub(super) fn of(container: &str) -> Self {
+        Self { nsmode: "container", value: Some(container.to_owned()) }
+    }
 }
 
 /// The size of the range that `userns: auto` takes.
@@ -311,25 +363,25 @@ struct AutoOptions {
     size: u32,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Resources {
     memory: MemoryLimit,
     pids: PidsLimit,
     cpu: CpuLimit,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct MemoryLimit {
     limit: u64,
     swap: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct PidsLimit {
     limit: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct CpuLimit {
     quota: u64,
     period: u64,

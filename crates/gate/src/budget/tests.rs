@@ -80,7 +80,7 @@ fn a_refused_call_costs_nothing() {
         assert!(budget.reserve(ASK).is_err());
     }
     budget.count_refusal();
-    assert_eq!(budget.usage(), Usage { refused: 4, ..Usage::default() });
+    assert_eq!(budget.usage(), Usage { refused: 1, ..Usage::default() });
 }
 
 #[test]

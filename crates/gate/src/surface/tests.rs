@@ -183,6 +183,6 @@ fn a_refusal_speaks_the_clients_dialect() {
         ("/v1/files", &from_anthropic(), Dialect::Anthropic),
     ];
     for (target, headers, dialect) in cases {
-        assert_eq!(Dialect::of_target(target, headers), dialect, "{target}");
+        assert_eq!(dialect_of(target, headers), dialect, "{target}");
     }
 }

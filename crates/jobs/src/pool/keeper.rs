@@ -308,6 +308,7 @@ async fn run_first(
     let places = sandbox.places();
     let env = crate::prepare::environment(
         &shape.image.env,
+        shape.inference,
         &BTreeMap::new(),
         &crate::prepare::reserved(&places, Vec::new()),
         &places,

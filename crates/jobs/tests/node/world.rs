@@ -25,6 +25,7 @@ impl World {
     pub(crate) fn new(engine: FakeEngine) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = NodeConfig {
+            gate: None,
             default_image: ImageRef::new("base").unwrap(),
             default_timeout: Duration::from_secs(60),
             max_timeout: Duration::from_secs(120),

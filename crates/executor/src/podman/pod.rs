@@ -1,0 +1,129 @@
+//! The second container of a sandbox with inference: the sidecar, and the folders that the two have.
+//!
+//! ```text
+//!   folders + gate's socket ─► pod ─► sandbox ─► sidecar in its network namespace ─► it answers
+//! ```
+//!
+//! The sidecar joins the sandbox's namespace, not the other way round: so the sandbox is made as
+//! every other one is. It has users, processes and files of its own; what the two share is loopback.
+
+use super::{api::Api, folder::Folder};
+use crate::{EngineError, Sandbox, link::ExecEvent};
+use contracts::{
+    link::{Command, End},
+    sandbox::path,
+};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+};
+use std::{io, os::fd::OwnedFd, time::Duration};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    time::timeout,
+};
+
+/// The phases in which a sandbox with inference can fail beyond those of every sandbox.
+pub(super) mod phase {
+    pub(crate) const POD: &str = "pod_create";
+    pub(crate) const START: &str = "proxy_start";
+    pub(crate) const READY: &str = "proxy_ready";
+    pub(crate) const GATE: &str = "gate";
+}
+
+/// The proxy listens within milliseconds of its start.
+const READY_LIMIT: Duration = Duration::from_secs(10);
+
+/// A pod and the folders that belong to it.
+pub(super) struct Pod {
+    pub(super) name: String,
+    /// With the gate's socket; the sidecar sees it and nobody else.
+    pub(super) gate: Folder,
+    /// Where the proxy listens beside loopback; the sandbox sees it, and can't write.
+    pub(super) proxy: Folder,
+}
+
+/// The sidecar's process, as the host knows it.
+pub(super) struct Sidecar {
+    pidfd: AsyncFd<OwnedFd>,
+}
+
+impl Pod {
+    pub(super) async fn remove(&self, api: &Api) -> Result<(), EngineError> {
+        api.remove_pod(&self.name).await?;
+        self.remove_folders()
+    }
+
+    pub(super) fn remove_folders(&self) -> Result<(), EngineError> {
+        let removed = self.gate.remove().and_then(|()| self.proxy.remove());
+        removed.map_err(|e| EngineError::step("folder", e))
+    }
+}
+
+impl Sidecar {
+    /// Finds the process of a container that runs.
+    pub(super) async fn find(api: &Api, container: &str) -> Result<Self, EngineError> {
+        let failed = |e: io::Error| EngineError::step(phase::START, e);
+        let pid = api.pid(container).await.map_err(|e| EngineError::step(phase::START, e))?;
+        let pid = Pid::from_raw(pid).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|e| failed(e.into()))?;
+        // SAFETY: an owned descriptor is open, and the same, until the `AsyncFd` that has it is gone.
+        let pidfd = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }
+            .map_err(|e| EngineError::step(phase::START, e))?;
+        Ok(Self { pidfd })
+    }
+
+    /// Returns when the process has ended.
+    pub(super) async fn ended(&self) {
+        let _either_way_it_is_not_there = self.pidfd.readable().await;
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        let mut asked = [PollFd::new(self.pidfd.get_ref(), PollFlags::IN)];
+        !matches!(poll(&mut asked, Some(&Timespec::default())), Ok(0))
+    }
+
+    pub(super) fn kill(&self) -> Result<(), Errno> {
+        match pidfd_send_signal(self.pidfd.get_ref(), Signal::KILL) {
+            Err(Errno::SRCH) => Ok(()),
+            other => other,
+        }
+    }
+}
+
+/// Asks the proxy how it is, from inside the sandbox, by the way that its code will take.
+pub(super) async fn await_proxy(sandbox: &Sandbox) -> Result<(), EngineError> {
+    let command = Command {
+        argv: vec![path::AGENT.to_owned(), "await-proxy".to_owned()],
+        env: Vec::new(),
+        cwd: "/".to_owned(),
+        stdin: false,
+        output_bytes: 1024,
+        flood_bytes: 1 << 20,
+        sole: true,
+        backstop_ms: READY_LIMIT.as_millis() as u64,
+    };
+    let asked = async {
+        let mut exec = sandbox.start(command).await?;
+        let mut said = Vec::new();
+        let mut end = None;
+        while let Some(event) = exec.next().await {
+            match event {
+                ExecEvent::Output { data, .. } => said.extend(data),
+                ExecEvent::Exited(exited) => end = Some(exited.end),
+                ExecEvent::Started => {}
+            }
+        }
+        sandbox.forget(exec.id()).await?;
+        match end {
+            Some(End::Code(0)) => Ok(()),
+            _ => {
+                let said = String::from_utf8_lossy(&said).trim().to_owned();
+                Err(EngineError::step(phase::READY, said))
+            }
+        }
+    };
+    let slow = EngineError::Slow { step: phase::READY, limit: READY_LIMIT };
+    timeout(READY_LIMIT, asked).await.map_err(|_| slow)?
+}

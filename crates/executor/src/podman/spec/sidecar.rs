@@ -1,0 +1,85 @@
+//! The sidecar of a sandbox with inference: the same floor, less of everything, and no agent.
+
+use super::{
+    ContainerSpec, CpuLimit, Host, MemoryLimit, Namespace, PidsLimit, RLimit, Resources, bind,
+    floor, pod_name,
+};
+use crate::PinnedImage;
+use contracts::{SandboxId, sandbox::label};
+use std::{collections::BTreeMap, path::Path};
+
+/// The image's own, and nobody's on the host.
+const USER: &str = "65532:65532";
+/// What 256 connections need, several times over.
+const MEMORY_BYTES: u64 = 64 << 20;
+const PIDS: u64 = 8;
+const CPU_PERIOD_US: u64 = 100_000;
+const OPEN_FILES: u64 = 1024;
+const HOUR_MS: &str = "3600000";
+/// Where the sidecar finds what it shares with the node and with the sandbox.
+const GATE_DIR: &str = "/run/gate";
+const PROXY_DIR: &str = "/run/proxy";
+
+pub(in crate::podman) fn sidecar_name(id: &SandboxId) -> String {
+    format!("pinfold-{id}-proxy")
+}
+
+/// What a sidecar stands between.
+pub(in crate::podman) struct Between<'a> {
+    pub(in crate::podman) sandbox: &'a SandboxId,
+    /// The sandbox's container.
+    pub(in crate::podman) container: &'a str,
+    pub(in crate::podman) gate: &'a Path,
+    pub(in crate::podman) gate_socket: &'a str,
+    pub(in crate::podman) proxy: &'a Path,
+    pub(in crate::podman) proxy_socket: &'a str,
+}
+
+pub(in crate::podman) fn sidecar(
+    image: &PinnedImage,
+    node_id: &str,
+    host: &Host,
+    between: &Between<'_>,
+) -> ContainerSpec {
+    let id = between.sandbox;
+    let labels = [(label::SIDECAR_OF, id.to_string()), (label::NODE, node_id.to_owned())];
+    let env = [
+        ("INFERENCE_PROXY_LISTEN", "127.0.0.1:11434".to_owned()),
+        ("INFERENCE_PROXY_SOCKET", format!("{PROXY_DIR}/{}", between.proxy_socket)),
+        ("OLLAMA_UPSTREAM_URL", format!("unix://{GATE_DIR}/{}", between.gate_socket)),
+        // The gate has the patience, and tells when it has none.
+        ("INFERENCE_PROXY_FIRST_BYTE_MS", HOUR_MS.to_owned()),
+        ("INFERENCE_PROXY_IDLE_MS", HOUR_MS.to_owned()),
+        // Nobody reads what it writes: the gate's audit tells more.
+        ("LOG_LEVEL", "error".to_owned()),
+    ];
+    let owned = |(name, value): (&str, String)| (name.to_owned(), value);
+    ContainerSpec {
+        name: sidecar_name(id),
+        pod: Some(pod_name(id)),
+        image: image.id.clone(),
+        labels: labels.into_iter().map(owned).collect(),
+        entrypoint: image.command.clone(),
+        env: BTreeMap::from_iter(env.into_iter().map(owned)),
+        user: USER,
+        mounts: vec![
+            bind(between.gate, GATE_DIR, &super::READ_ONLY),
+            // To make a socket in, and no file: see the limit on files.
+            bind(between.proxy, PROXY_DIR, &["rw", "nosuid", "nodev", "noexec"]),
+        ],
+        netns: Namespace::of(between.container),
+        hostname: "proxy",
+        resource_limits: Resources {
+            memory: MemoryLimit { limit: MEMORY_BYTES, swap: MEMORY_BYTES },
+            pids: PidsLimit { limit: PIDS },
+            cpu: CpuLimit { quota: CPU_PERIOD_US, period: CPU_PERIOD_US },
+        },
+        r_limits: [("core", 0), ("fsize", 0), ("nofile", OPEN_FILES), ("nproc", 1024)]
+            .into_iter()
+            .map(|(kind, value)| RLimit { kind, soft: value, hard: value })
+            .collect(),
+        // The socket that it makes is for the sandbox's user, who is another.
+        umask: "0000",
+        ..floor(host)
+    }
+}
