@@ -17,7 +17,7 @@ pub(crate) fn check(data: &[u8]) {
     let passed = match call(&method, target, &headers) {
         Ok(passed) => passed,
         Err(refusal) => {
-            let dialect = gate::Dialect::of_target(&String::from_utf8_lossy(target), &headers);
+            let dialect = gate::Dialect::of(&String::from_utf8_lossy(target));
             assert!(refusal.body(dialect).len() < 8 << 10);
             return;
         }

@@ -2,6 +2,8 @@
 
 #[path = "../../../fuzz/checks/gate_body.rs"]
 mod gate_body;
+#[path = "../../../fuzz/checks/gate_egress.rs"]
+mod gate_egress;
 #[path = "../../../fuzz/checks/gate_surface.rs"]
 mod gate_surface;
 #[path = "../../../fuzz/checks/gate_usage.rs"]
@@ -12,6 +14,11 @@ use std::{fs, path::Path};
 #[test]
 fn the_corpus_of_body_holds() {
     replay("gate_body", gate_body::check);
+}
+
+#[test]
+fn the_corpus_of_egress_holds() {
+    replay("gate_egress", gate_egress::check);
 }
 
 #[test]
