@@ -10,8 +10,8 @@ _default:
     @just --list
 
 # Install what is missing on this machine.
-setup:
-    deploy/setup.sh
+setup *args:
+    deploy/setup.sh {{args}}
 
 # Release builds of every program, into target/pinfold/bin.
 build:
@@ -52,10 +52,24 @@ test: programs
 features *args: programs
     deploy/features.sh {{args}}
 
-# Measure against plain Podman: jobs.
+# Measure, and write docs/benchmarks/NAME.md: jobs, burst and soak against plain Podman; proxy against nginx.
 bench name *args: build
-    deploy/podman-service.sh start
+    {{ if name == "proxy" { "just sidecar" } else { "deploy/podman-service.sh start" } }}
     {{run}}/bin/bench {{name}} {{args}}
+
+# The inference proxy as its image has it: static, small, fast.
+sidecar:
+    cargo build --profile sidecar --quiet --package inference-proxy --target {{musl}}
+    mkdir -p {{run}}/bin
+    install -m 755 target/{{musl}}/sidecar/inference-proxy {{run}}/bin
+
+# Fuzz what parses hostile bytes: one target or all of them, each for so many seconds (docs/fuzzing.md).
+fuzz target="all" seconds="60":
+    deploy/fuzz.sh {{target}} {{seconds}}
+
+# `just image push REGISTRY`: the inference proxy's image with its bill of materials; `just image test` tries it here.
+image action registry="":
+    deploy/image-{{ if action == "test" { "push-test" } else { action } }}.sh {{registry}}
 
 # Check licences, sources and advisories of the dependencies (needs cargo-deny).
 deny:

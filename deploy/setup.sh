@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Installs what Pinfold needs on Debian 12 or newer, or Ubuntu: Podman with its runtime, the tools to
 # build, the images. Run it as often as you like: it does what is missing and says what it does.
+# With --extras also what `just bench proxy` and the test of `just image push` need: both come as services that
+# Debian starts.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,6 +23,13 @@ packages=(
     mmdebstrap busybox-static bash-static                                             # makes images
     gcc make musl-tools pkg-config curl ca-certificates jq unzip                      # builds and tries
 )
+# What the benchmarks compare with, and what the tests push images to. Neither runs as a service for us.
+extras=(nginx-light docker-registry)
+case ${1:-} in
+    "") ;;
+    --extras) packages+=("${extras[@]}") ;;
+    *) echo "usage: deploy/setup.sh [--extras]" >&2 && exit 64 ;;
+esac
 missing=()
 for package in "${packages[@]}"; do
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")

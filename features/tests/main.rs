@@ -1,7 +1,9 @@
 //! Runs the features against real nodes on real Podman, and ends with one line of sums.
 
+mod dev_model;
 mod http;
 mod node;
+mod operator;
 mod steps;
 mod world;
 

@@ -12,6 +12,7 @@ use tokio::{
 };
 
 pub(crate) const TOKEN: &str = "a-token-for-features";
+pub(crate) const ADMIN_TOKEN: &str = "an-admin-token-for-features";
 
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -20,7 +21,7 @@ pub(crate) struct Node {
     pub(crate) caller: Caller,
 }
 
-fn binaries() -> PathBuf {
+pub(crate) fn binaries() -> PathBuf {
     let folder = std::env::var_os("PINFOLD_BIN_DIR");
     folder
         .expect("PINFOLD_BIN_DIR names the folder with the programs; `just features` sets it")

@@ -3,10 +3,13 @@
 mod files;
 mod floor;
 mod hostile;
+mod inference;
 mod jobs;
 mod kernels;
 mod node;
 mod pool;
+mod programs;
+mod providers;
 mod requests;
 mod sessions;
 mod watch;

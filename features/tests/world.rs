@@ -1,6 +1,11 @@
 //! What one scenario knows: its node, its own ids, the last answers. And what must be gone after it.
 
-use crate::{http::Answer, node::Node};
+use crate::{
+    dev_model::DevModel,
+    http::Answer,
+    node::{ADMIN_TOKEN, Node},
+    operator::Operator,
+};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
@@ -15,6 +20,8 @@ pub(crate) const PYTHON: &str = "localhost/pinfold/python:latest";
 pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) node: Option<Node>,
+    /// The upstream of its inference; it ends with the world.
+    pub(crate) model: Option<DevModel>,
     pub(crate) settings: Vec<(String, String)>,
     /// Drawn per scenario: the name of everything that it makes.
     pub(crate) task_id: String,
@@ -26,6 +33,9 @@ pub(crate) struct World {
     pub(crate) waiting: tokio::task::JoinSet<Answer>,
     /// Names of images that are the scenario's own.
     pub(crate) tags: Vec<String>,
+    pub(crate) operator: Operator,
+    /// Its node runs nothing on Podman.
+    has_no_sandboxes: bool,
 }
 
 impl World {
@@ -36,6 +46,7 @@ impl World {
         Self {
             folder: tempfile::tempdir().expect("a folder"),
             node: None,
+            model: None,
             settings: Vec::new(),
             task_id: format!("bdd-{name}"),
             jobs: 0,
@@ -44,11 +55,31 @@ impl World {
             notes: Vec::new(),
             waiting: tokio::task::JoinSet::new(),
             tags: Vec::new(),
+            operator: Operator::default(),
+            has_no_sandboxes: false,
         }
     }
 
     pub(crate) async fn start(&mut self) {
         self.node = Some(Node::start(self.folder.path(), &self.settings).await);
+    }
+
+    /// A node that is only configured.
+    pub(crate) async fn start_for_operators(&mut self) {
+        self.has_no_sandboxes = true;
+        for (name, value) in
+            [("CONTAINER_RUNTIME", "direct"), ("WORKER_API_ADMIN_TOKEN", ADMIN_TOKEN)]
+        {
+            self.settings.push((name.to_owned(), value.to_owned()));
+        }
+        self.start().await;
+    }
+
+    /// Every file that the node keeps, and its log.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let kept = entries(&self.folder.path().join("state"));
+        let log = self.folder.path().join("node.log");
+        kept.into_iter().chain([log]).filter(|path| path.is_file()).collect()
     }
 
     pub(crate) fn node(&self) -> &Node {
@@ -96,7 +127,11 @@ impl World {
         let mut all = self.containers().await;
         for node in entries(&self.folder.path().join("workspaces")) {
             let id = node.file_name().expect("a name").to_string_lossy();
-            all.extend(labelled(&format!("io.pinfold.node={id}")).await);
+            let label = format!("io.pinfold.node={id}");
+            all.extend(labelled(&label).await);
+            let pods = format!("label={label}");
+            let pods = podman(&["pod", "ps", "--quiet", "--no-trunc", "--filter", &pods]).await;
+            assert_eq!(pods, "", "pods are left behind");
         }
         all
     }
@@ -125,6 +160,12 @@ impl World {
     /// Nothing that a scenario made may outlive it, whether it passed or failed.
     pub(crate) async fn finish(world: Option<&mut Self>) {
         let Some(world) = world else { return };
+        if world.has_no_sandboxes {
+            if let Some(node) = world.node.take() {
+                node.stop().await;
+            }
+            return;
+        }
         if let Some(node) = &world.node {
             node.caller.post("/v1/worker/admin/stop-all-orchestrator-directed", "").await;
         }

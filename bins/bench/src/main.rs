@@ -1,4 +1,4 @@
-//! Measures a node against plain Podman, both sides in one run, and writes the figures down in
+//! Measures a node against plain Podman and its proxy against nginx, both sides in one run, and writes the figures down in
 //! docs/benchmarks.
 
 mod burst;
@@ -7,6 +7,7 @@ mod jobs;
 mod mix;
 mod node;
 mod podman;
+mod proxy;
 mod report;
 mod soak;
 mod stats;
@@ -15,7 +16,7 @@ mod usage;
 use clap::{Parser, Subcommand};
 use std::time::Duration;
 
-/// Measure Pinfold against plain Podman on this machine.
+/// Measure Pinfold on this machine, beside what else would do.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Print the page and don't write it.
@@ -37,6 +38,11 @@ enum Bench {
         #[arg(long, default_value_t = 3)]
         rounds: usize,
     },
+    /// The inference proxy's hop, beside none and beside nginx.
+    Proxy {
+        #[arg(long, default_value_t = 10_000)]
+        rounds: usize,
+    },
     /// Idle, at saturation, and under a mix of jobs for long.
     Soak {
         /// Seconds at saturation.
@@ -56,6 +62,7 @@ fn main() -> anyhow::Result<()> {
     let (name, page) = match bench {
         Bench::Jobs { rounds } => ("jobs", jobs::run(rounds)?),
         Bench::Burst { rounds } => ("burst", burst::run(rounds)?),
+        Bench::Proxy { rounds } => ("proxy", proxy::run(rounds)?),
         Bench::Soak { seconds, minutes, container_host } => {
             let times = soak::Times {
                 sustained: Duration::from_secs(seconds),

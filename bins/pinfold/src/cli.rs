@@ -1,5 +1,12 @@
 //! The words of the command line.
 
+mod providers;
+
+pub(crate) use providers::{
+    CreateProvider, InferenceCommand, ProviderCommand, ProviderFields, SetRoute, UpdateProvider,
+    UpdateRoute,
+};
+
 use crate::{client::Client, dev_model::DevModelOptions, doctor::DoctorOptions};
 use anyhow::Context;
 use contracts::ImageRef;
@@ -27,11 +34,21 @@ pub(crate) struct Node {
     /// The node's token.
     #[arg(long, env = "PINFOLD_TOKEN", hide_env_values = true, global = true)]
     token: Option<String>,
+    /// The node's admin token, for providers and routes.
+    #[arg(long, env = "PINFOLD_ADMIN_TOKEN", hide_env_values = true, global = true)]
+    admin_token: Option<String>,
 }
 
 impl Node {
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
         let token = self.token.clone().context("no token: set PINFOLD_TOKEN or give --token")?;
+        Client::new(&self.url, token)
+    }
+
+    pub(crate) fn admin(&self) -> anyhow::Result<Client> {
+        let token = self.admin_token.clone();
+        let token =
+            token.context("no admin token: set PINFOLD_ADMIN_TOKEN or give --admin-token")?;
         Client::new(&self.url, token)
     }
 }
@@ -52,6 +69,22 @@ pub(crate) enum Command {
     Logs { job_id: String },
     /// Show the sandboxes that wait for work, by shape.
     Pool(PoolOptions),
+    /// Make providers of models known to the node, with their keys.
+    Provider {
+        #[command(subcommand)]
+        command: ProviderCommand,
+        /// Print the node's answer as JSON.
+        #[arg(long, global = true)]
+        json: bool,
+    },
+    /// Say which provider and model serves the calls from sandboxes.
+    Inference {
+        #[command(subcommand)]
+        command: InferenceCommand,
+        /// Print the node's answer as JSON.
+        #[arg(long, global = true)]
+        json: bool,
+    },
     /// Check this host for running sandboxes: its versions, its settings, and the floor from inside
     /// a real sandbox. Ends with 0 when all holds, 1 when something is weaker here, 2 when something
     /// fails.

@@ -73,8 +73,21 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> anyhow::Result<T> {
+        self.send_json(Method::POST, path, body).await
+    }
+
+    pub(crate) async fn send_json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> anyhow::Result<T> {
         let body = serde_json::to_vec(body).context("the request can't be written")?;
-        parse(&self.bytes(Method::POST, path, body.into()).await?)
+        parse(&self.bytes(method, path, body.into()).await?)
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> anyhow::Result<()> {
+        self.bytes(Method::DELETE, path, Bytes::new()).await.map(drop)
     }
 
     /// The whole body of a successful answer.

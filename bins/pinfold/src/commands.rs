@@ -1,5 +1,21 @@
 //! What the commands do, one file each.
 
+mod environment;
+pub(crate) mod inference;
 pub(crate) mod jobs;
 pub(crate) mod pool;
+pub(crate) mod provider;
 pub(crate) mod run;
+
+use serde::Serialize;
+use std::process::ExitCode;
+
+/// The node's answer as it is, or as a page for a person.
+fn printed<T: Serialize>(
+    json: bool,
+    answer: &T,
+    page: impl FnOnce() -> String,
+) -> anyhow::Result<ExitCode> {
+    println!("{}", if json { serde_json::to_string_pretty(answer)? } else { page() });
+    Ok(ExitCode::SUCCESS)
+}

@@ -45,6 +45,12 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Cancel { job_id } => commands::jobs::cancel(&node.client()?, &job_id).await,
         Command::Logs { job_id } => commands::run::follow(&node.client()?, &job_id).await,
         Command::Pool(options) => commands::pool::show(&node.client()?, options).await,
+        Command::Provider { command, json } => {
+            commands::provider::run(&node.admin()?, command, json).await
+        }
+        Command::Inference { command, json } => {
+            commands::inference::run(&node.admin()?, command, json).await
+        }
         Command::Doctor(options) => doctor::run(options).await,
         Command::DevModel(options) => dev_model::run(options).await,
     }

@@ -7,21 +7,44 @@ use executor::{
     direct::{DirectConfig, DirectEngine},
     podman::{PodmanConfig, PodmanEngine},
 };
+use gate::providers::Catalog;
 use jobs::Node;
+use relay::Trust;
 use std::{os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
 use store::Store;
 
-pub(crate) async fn node(config: &Checked) -> anyhow::Result<Node> {
+/// What the handlers ask.
+pub(crate) struct Parts {
+    pub(crate) node: Node,
+    pub(crate) catalog: Catalog,
+}
+
+pub(crate) async fn parts(config: &Checked) -> anyhow::Result<Parts> {
     let state_dir = &config.state.state_dir;
     make_private(state_dir)?;
     let lock_file = lock(state_dir)?;
     let store = Store::open(state_dir)?;
     let node_id = node_id(&store).await?;
+    let catalog = catalog(config, store.clone()).await?;
     let engine = engine(config, node_id).await?;
     let node = Node::start(config.node(), engine, store).await?;
     // The lock lives as long as the process: a second node on the same state would run jobs twice.
     std::mem::forget(lock_file);
-    Ok(node)
+    Ok(Parts { node, catalog })
+}
+
+async fn catalog(config: &Checked, store: Store) -> anyhow::Result<Catalog> {
+    keep_memory_private()?;
+    let extra = config.providers.provider_ca_file.as_deref();
+    let trust = match Trust::load(extra) {
+        Ok(trust) => Some(trust),
+        Err(error) if extra.is_some() => return Err(error).context("PROVIDER_CA_FILE"),
+        Err(error) => {
+            tracing::warn!(error = %jobs::chain(&error), "providers can't be reached by https");
+            None
+        }
+    };
+    Ok(Catalog::open(store, &config.provider_key, trust).await?)
 }
 
 async fn engine(config: &Checked, node_id: String) -> anyhow::Result<Arc<dyn Engine>> {
@@ -46,6 +69,18 @@ async fn engine(config: &Checked, node_id: String) -> anyhow::Result<Arc<dyn Eng
             Arc::new(DirectEngine::open(DirectConfig { node_id, agent, workspace_root })?)
         }
     })
+}
+
+/// Providers' keys are in our memory from here on: no core file of ours, and no other process of our
+/// user's, gets to see it.
+fn keep_memory_private() -> anyhow::Result<()> {
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    rustix::process::setrlimit(rustix::process::Resource::Core, none)
+        .and_then(|()| {
+            let never = rustix::process::DumpableBehavior::NotDumpable;
+            rustix::process::set_dumpable_behavior(never)
+        })
+        .context("the node's memory can't be kept out of core files")
 }
 
 /// The node's own name on its containers, drawn once and kept.

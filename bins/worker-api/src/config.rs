@@ -5,6 +5,7 @@ mod inference;
 mod limits;
 mod listen;
 mod pool;
+mod providers;
 mod sessions;
 mod state;
 
@@ -13,12 +14,13 @@ pub use inference::InferenceSettings;
 pub use limits::LimitSet;
 pub use listen::{Listen, Log, LogFormat};
 pub use pool::PoolSettings;
+pub use providers::Providers;
 pub use sessions::{JobTimes, SessionTimes};
 pub use state::State;
 
 use contracts::{Faults, ImageRef, code::Language};
 use executor::podman::{ImagePolicy, Pull};
-use gate::Gate;
+use gate::{Gate, providers::KeySource};
 use jobs::{NodeConfig, PoolConfig};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -42,6 +44,8 @@ pub struct Config {
     #[command(flatten)]
     pub pool: PoolSettings,
     #[command(flatten)]
+    pub providers: Providers,
+    #[command(flatten)]
     pub state: State,
     #[command(flatten)]
     pub log: Log,
@@ -58,8 +62,12 @@ pub struct Checked {
     pub gate: Option<Gate>,
     pub proxy_image: Option<ImageRef>,
     pub pool: PoolConfig,
+    pub providers: Providers,
     pub state: State,
     pub token: String,
+    /// None: nobody may change providers and routes.
+    pub admin_token: Option<String>,
+    pub provider_key: KeySource,
     pub default_image: ImageRef,
     pub podman_socket: PathBuf,
 }
@@ -69,6 +77,8 @@ impl Config {
     pub fn checked(self) -> Result<Checked, Faults> {
         let mut faults = Faults::default();
         let token = self.listen.token(&mut faults);
+        let admin_token = self.providers.admin_token(token.as_deref(), &mut faults);
+        let provider_key = self.providers.key_source(&self.state.state_dir, &mut faults);
         let default_image = self.sandbox.default_image(&mut faults);
         let podman_socket = self.sandbox.socket(&mut faults);
         self.sandbox.find_agent(&mut faults);
@@ -101,8 +111,11 @@ impl Config {
                 gate,
                 proxy_image,
                 pool,
+                providers: self.providers,
                 state: self.state,
                 token,
+                admin_token,
+                provider_key,
                 default_image,
                 podman_socket,
             }),

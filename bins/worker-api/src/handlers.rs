@@ -3,7 +3,9 @@
 
 mod code;
 mod health;
+mod inference;
 mod jobs;
+mod providers;
 mod sessions;
 mod telemetry;
 
@@ -15,6 +17,7 @@ use crate::{
     routes::Route,
     server::Front,
 };
+use contracts::RouteAlias;
 use hyper::{Request, StatusCode, body::Incoming};
 
 pub(crate) async fn handle(
@@ -60,6 +63,23 @@ pub(crate) async fn handle(
         Route::CodeEvents => code::events(front, id(open)?, id_at(open, 1)?, &request).await,
         Route::InterruptCode => code::interrupt(front, id(open)?, request).await,
         Route::RestartCode => code::restart(front, id(open)?, request).await,
+        Route::ListProviders => providers::list(front).await,
+        Route::CreateProvider => providers::create(front, request).await,
+        Route::GetProvider => providers::get(front, id(open)?).await,
+        Route::UpdateProvider => providers::update(front, id(open)?, request).await,
+        Route::DeleteProvider => providers::delete(front, id(open)?, &request).await,
+        Route::TestProvider => providers::test(front, id(open)?, request).await,
+        Route::GetDefault => inference::get(front, RouteAlias::default_route()).await,
+        Route::SetDefault => inference::set(front, RouteAlias::default_route(), request).await,
+        Route::UpdateDefault => {
+            inference::update(front, RouteAlias::default_route(), request).await
+        }
+        Route::DeleteDefault => inference::delete(front, RouteAlias::default_route()).await,
+        Route::ListAliases => inference::list(front).await,
+        Route::GetAlias => inference::get(front, id(open)?).await,
+        Route::SetAlias => inference::set(front, id(open)?, request).await,
+        Route::UpdateAlias => inference::update(front, id(open)?, request).await,
+        Route::DeleteAlias => inference::delete(front, id(open)?).await,
     }
 }
 

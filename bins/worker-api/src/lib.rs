@@ -26,7 +26,7 @@ use tokio::net::TcpListener;
 pub async fn run(config: Checked, log: logs::Log, shutdown: Shutdown) -> anyhow::Result<()> {
     // Before anything that a signal could interrupt half-done.
     let signals = shutdown.on_signals().context("signals can't be heard")?;
-    let node = compose::node(&config).await?;
+    let parts = compose::parts(&config).await?;
     let address = config.listen.listen_addr;
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))?;
@@ -35,7 +35,7 @@ pub async fn run(config: Checked, log: logs::Log, shutdown: Shutdown) -> anyhow:
         tracing::warn!(%address, "listening beyond loopback, and without TLS: put a proxy before it");
     }
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "worker-api listens");
-    let front = Arc::new(server::Front::new(config, node, log));
+    let front = Arc::new(server::Front::new(config, parts, log));
     server::serve(front, listener, shutdown, signals).await;
     tracing::info!("worker-api has drained");
     Ok(())

@@ -1,6 +1,7 @@
 //! The one place where errors become HTTP.
 
 use contracts::problem::{Problem, ProblemType};
+use gate::providers::CatalogError;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::{
     Response, StatusCode,
@@ -17,6 +18,11 @@ pub(crate) type Answer = Response<Body>;
 pub(crate) enum ApiError {
     Job(JobError),
     Unauthenticated,
+    /// The worker's token is not the admin's.
+    NotAdmin,
+    /// This node has no admin token.
+    NoAdmin,
+    Catalog(CatalogError),
     NoSuchPath,
     /// The methods that the path has.
     Method(String),
@@ -34,13 +40,25 @@ impl From<JobError> for ApiError {
     }
 }
 
+impl From<CatalogError> for ApiError {
+    fn from(error: CatalogError) -> Self {
+        Self::Catalog(error)
+    }
+}
+
 impl ApiError {
     fn problem(&self) -> Problem {
-        use ProblemType::{Authentication, Internal, NotFound, Validation};
+        use ProblemType::{Authentication, Authorization, Internal, NotFound, Validation};
         match self {
             Self::Job(error) => error.problem(),
             Self::Unauthenticated => Problem::new(Authentication, 401, "Unauthorized")
                 .with_detail("a valid bearer token is required"),
+            Self::NotAdmin => Problem::new(Authorization, 403, "Forbidden")
+                .with_detail("the worker's token is not enough: the admin token is required"),
+            Self::NoAdmin => Problem::new(Authorization, 403, "Forbidden").with_detail(
+                "this node has no admin token: set WORKER_API_ADMIN_TOKEN and restart it",
+            ),
+            Self::Catalog(error) => error.problem(),
             Self::NoSuchPath => Problem::new(NotFound, 404, "Not found"),
             Self::Method(allowed) => Problem::new(Validation, 405, "Method not allowed")
                 .with_detail(format!("this path has {allowed}")),
@@ -60,7 +78,12 @@ impl ApiError {
     }
 
     pub(crate) fn answer(self) -> Answer {
-        if let Self::Job(error) = &self
+        let source: Option<&dyn std::error::Error> = match &self {
+            Self::Job(error) => Some(error),
+            Self::Catalog(error) => Some(error),
+            _ => None,
+        };
+        if let Some(error) = source
             && self.problem().status >= 500
         {
             tracing::warn!(error = %jobs::chain(error), "a request failed by our fault");

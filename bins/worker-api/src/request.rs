@@ -9,6 +9,7 @@ use hyper::{
 };
 use serde::de::DeserializeOwned;
 use std::{collections::HashMap, time::Duration};
+use zeroize::Zeroize;
 
 /// A body of the largest size takes a second on any network that a node is on.
 const BODY_WAIT: Duration = Duration::from_secs(30);
@@ -57,6 +58,20 @@ pub(crate) async fn json<T: DeserializeOwned>(
     most: u64,
 ) -> Result<T, ApiError> {
     parse(&body(request, most).await?)
+}
+
+/// The same for a body that holds a secret: its bytes are wiped once they are read.
+pub(crate) async fn secret_json<T: DeserializeOwned>(
+    request: Request<Incoming>,
+    most: u64,
+) -> Result<T, ApiError> {
+    let bytes = body(request, most).await?;
+    let parsed = parse(&bytes);
+    // We are the only one who holds them, except for what the connection reads ahead.
+    if let Ok(mut bytes) = bytes.try_into_mut() {
+        bytes.as_mut().zeroize();
+    }
+    parsed
 }
 
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {

@@ -1,4 +1,4 @@
-//! The API's index: every path, its method, and whether the token is asked for.
+//! The API's index: every path, its method, and whose token is asked for.
 
 use hyper::Method;
 
@@ -41,15 +41,43 @@ pub(crate) enum Route {
     CodeEvents,
     InterruptCode,
     RestartCode,
+    ListProviders,
+    CreateProvider,
+    GetProvider,
+    UpdateProvider,
+    DeleteProvider,
+    TestProvider,
+    GetDefault,
+    SetDefault,
+    UpdateDefault,
+    DeleteDefault,
+    ListAliases,
+    GetAlias,
+    SetAlias,
+    UpdateAlias,
+    DeleteAlias,
+}
+
+/// Whose token an endpoint asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Anybody,
+    /// Of the session server: the worker's, or none for programs on this host if that was asked for.
+    Code,
+    Worker,
+    Admin,
 }
 
 const GET: Method = Method::GET;
 const POST: Method = Method::POST;
+const PUT: Method = Method::PUT;
+const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
-/// `{…}` stands for one segment, a final `{…*}` for the rest of the path.
+/// `{…}` stands for one segment, or for one before a verb as in `{…}:test`; a final `{…*}` for the
+/// rest of the path. The first that fits counts.
 #[rustfmt::skip]
-pub(crate) const ROUTES: [(Method, &str, Route); 36] = [
+pub(crate) const ROUTES: [(Method, &str, Route); 51] = [
     (GET,  "/healthz",                                        Route::Health),
     (GET,  "/readyz",                                         Route::Ready),
     (GET,  "/metrics",                                        Route::Metrics),
@@ -92,27 +120,55 @@ pub(crate) const ROUTES: [(Method, &str, Route); 36] = [
     (GET,  "/sessions/{session}/cells/{cell}",                Route::CodeCell),
     (GET,  "/sessions/{session}/cells/{cell}/events",         Route::CodeEvents),
     (POST, "/execute",                                        Route::ExecuteOnce),
+
+    (GET,    "/v1/providers",                                 Route::ListProviders),
+    (POST,   "/v1/providers",                                 Route::CreateProvider),
+    (POST,   "/v1/providers/{provider}:test",                 Route::TestProvider),
+    (GET,    "/v1/providers/{provider}",                      Route::GetProvider),
+    (PATCH,  "/v1/providers/{provider}",                      Route::UpdateProvider),
+    (DELETE, "/v1/providers/{provider}",                      Route::DeleteProvider),
+
+    (GET,    "/v1/inference",                                 Route::GetDefault),
+    (PUT,    "/v1/inference",                                 Route::SetDefault),
+    (PATCH,  "/v1/inference",                                 Route::UpdateDefault),
+    (DELETE, "/v1/inference",                                 Route::DeleteDefault),
+    (GET,    "/v1/inference/routes",                          Route::ListAliases),
+    (GET,    "/v1/inference/routes/{route*}",                 Route::GetAlias),
+    (PUT,    "/v1/inference/routes/{route*}",                 Route::SetAlias),
+    (PATCH,  "/v1/inference/routes/{route*}",                 Route::UpdateAlias),
+    (DELETE, "/v1/inference/routes/{route*}",                 Route::DeleteAlias),
 ];
 
 impl Route {
-    pub(crate) fn is_open(self) -> bool {
-        matches!(self, Self::Health | Self::Ready | Self::CodeService)
-    }
-
-    /// Of the session server, which may be asked for to go without a token.
-    pub(crate) fn is_code(self) -> bool {
-        matches!(
-            self,
+    pub(crate) fn access(self) -> Access {
+        match self {
+            Self::Health | Self::Ready | Self::CodeService => Access::Anybody,
             Self::OpenCode
-                | Self::ListCode
-                | Self::CloseCode
-                | Self::Execute
-                | Self::ExecuteOnce
-                | Self::CodeCell
-                | Self::CodeEvents
-                | Self::InterruptCode
-                | Self::RestartCode
-        )
+            | Self::ListCode
+            | Self::CloseCode
+            | Self::Execute
+            | Self::ExecuteOnce
+            | Self::CodeCell
+            | Self::CodeEvents
+            | Self::InterruptCode
+            | Self::RestartCode => Access::Code,
+            Self::ListProviders
+            | Self::CreateProvider
+            | Self::GetProvider
+            | Self::UpdateProvider
+            | Self::DeleteProvider
+            | Self::TestProvider
+            | Self::GetDefault
+            | Self::SetDefault
+            | Self::UpdateDefault
+            | Self::DeleteDefault
+            | Self::ListAliases
+            | Self::GetAlias
+            | Self::SetAlias
+            | Self::UpdateAlias
+            | Self::DeleteAlias => Access::Admin,
+            _ => Access::Worker,
+        }
     }
 }
 
@@ -151,11 +207,9 @@ fn matches(pattern: &str, path: &str) -> Option<Vec<String>> {
             });
         }
         let segment = rest.next()?;
-        if part.starts_with('{') {
-            if segment.is_empty() {
-                return None;
-            }
-            open.push(segment.to_owned());
+        if let Some((_, verb)) = part.strip_prefix('{').and_then(|part| part.split_once('}')) {
+            let name = segment.strip_suffix(verb).filter(|name| !name.is_empty())?;
+            open.push(name.to_owned());
         } else if part != segment {
             return None;
         }
@@ -182,7 +236,17 @@ mod tests {
             route(GET, "/v1/worker/jobs/a/artifacts/x/y.png"),
             Some((Route::JobArtifact, vec!["a".into(), "x/y.png".into()]))
         );
-        for nowhere in ["//", "/v1", "/v1/worker/jobs/", "/v1/worker/jobs//events", "/healthz/"] {
+        let name = || vec!["a.b".to_owned()];
+        assert_eq!(route(POST, "/v1/providers/a.b:test"), Some((Route::TestProvider, name())));
+        assert_eq!(route(GET, "/v1/providers/a.b"), Some((Route::GetProvider, name())));
+        for nowhere in [
+            "//",
+            "/v1",
+            "/v1/inference/routes/",
+            "/v1/worker/jobs/",
+            "/v1/worker/jobs//events",
+            "/healthz/",
+        ] {
             assert_eq!(route(GET, nowhere), None, "{nowhere}");
         }
     }

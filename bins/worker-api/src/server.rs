@@ -2,14 +2,16 @@
 
 use crate::{
     auth::{self, Token},
+    compose::Parts,
     config::Checked,
     handlers,
     logs::Log,
     metrics::HttpMetrics,
     problem::{Answer, ApiError},
-    routes::{Found, find},
+    routes::{Access, Found, find},
     shutdown::Shutdown,
 };
+use gate::providers::Catalog;
 use hyper::{
     HeaderMap, Request,
     body::Incoming,
@@ -40,17 +42,22 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) struct Front {
     pub(crate) config: Checked,
     pub(crate) node: Node,
+    pub(crate) catalog: Catalog,
     pub(crate) log: Log,
     pub(crate) metrics: HttpMetrics,
     pub(crate) readiness: handlers::Readiness,
     token: Token,
+    admin_token: Option<Token>,
 }
 
 impl Front {
-    pub(crate) fn new(config: Checked, node: Node, log: Log) -> Self {
+    pub(crate) fn new(config: Checked, parts: Parts, log: Log) -> Self {
+        let Parts { node, catalog } = parts;
         let token = Token::new(&config.token);
+        let admin_token = config.admin_token.as_deref().map(Token::new);
         let metrics = HttpMetrics::new(&node);
-        Self { config, node, log, metrics, readiness: handlers::Readiness::default(), token }
+        let readiness = handlers::Readiness::default();
+        Self { config, node, catalog, log, metrics, readiness, token, admin_token }
     }
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Answer, Infallible> {
@@ -59,17 +66,14 @@ impl Front {
         let method = request.method().clone();
         let (route, answered) = match find(&method, request.uri().path()) {
             Found::Route(route, pattern, open) => {
-                let admitted = route.is_open()
-                    || self.token.admits(request.headers())
-                    || (route.is_code() && self.admits_without_token(request.headers()));
-                let answered = match admitted {
-                    true => handlers::handle(&self, route, &open, request).await,
-                    false => Err(ApiError::Unauthenticated),
+                let answered = match self.admit(route.access(), request.headers()) {
+                    Ok(()) => handlers::handle(&self, route, &open, request).await,
+                    Err(refused) => Err(refused),
                 };
                 (pattern, answered)
             }
             // What exists is told to those who may ask only.
-            _ if !self.token.admits(request.headers()) => ("", Err(ApiError::Unauthenticated)),
+            _ if !self.knows(request.headers()) => ("", Err(ApiError::Unauthenticated)),
             Found::OtherMethods(methods) => ("", Err(ApiError::Method(methods))),
             Found::Nothing => ("", Err(ApiError::NoSuchPath)),
         };
@@ -86,6 +90,28 @@ impl Front {
 }
 
 impl Front {
+    fn admit(&self, access: Access, headers: &HeaderMap) -> Result<(), ApiError> {
+        match access {
+            Access::Anybody => Ok(()),
+            Access::Code if self.admits_without_token(headers) => Ok(()),
+            Access::Code | Access::Worker if self.token.admits(headers) => Ok(()),
+            Access::Code | Access::Worker => Err(ApiError::Unauthenticated),
+            Access::Admin => match &self.admin_token {
+                Some(token) if token.admits(headers) => Ok(()),
+                // Who runs jobs does not say where they may send what they think.
+                Some(_) if self.token.admits(headers) => Err(ApiError::NotAdmin),
+                Some(_) => Err(ApiError::Unauthenticated),
+                None => Err(ApiError::NoAdmin),
+            },
+        }
+    }
+
+    /// Whether the caller holds any token of this node.
+    fn knows(&self, headers: &HeaderMap) -> bool {
+        let admin = self.admin_token.as_ref().is_some_and(|token| token.admits(headers));
+        admin || self.token.admits(headers)
+    }
+
     /// The operator asked for it, and the caller is a program on this host.
     fn admits_without_token(&self, headers: &HeaderMap) -> bool {
         self.config.sessions.sessions_without_token && auth::is_local_program(headers)

@@ -50,7 +50,9 @@ impl FromStr for Position {
     fn from_str(text: &str) -> Result<Self, PositionError> {
         let (stdout, stderr) = text.split_once('-').ok_or(PositionError)?;
         let number = |part: &str| part.parse::<u64>().map_err(|_| PositionError);
-        Ok(Self { stdout: number(stdout)?, stderr: number(stderr)? })
+        let position = Self { stdout: number(stdout)?, stderr: number(stderr)? };
+        // Numbers have spellings that no id of ours has, `+1` and `01` among them.
+        if position.to_string() == text { Ok(position) } else { Err(PositionError) }
     }
 }
 
@@ -66,7 +68,9 @@ mod tests {
 
     #[test]
     fn a_made_up_id_is_refused() {
-        for text in ["", "1", "-", "1-", "a-b", "1-2-3", "-1-2", "99999999999999999999-0"] {
+        for text in
+            ["", "1", "-", "1-", "a-b", "1-2-3", "-1-2", "+1-2", "01-2", "99999999999999999999-0"]
+        {
             assert!(text.parse::<Position>().is_err(), "{text:?}");
         }
     }

@@ -5,7 +5,7 @@
 //! Nothing is ever derived from it that could become a host path.
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 /// Longest id that a caller may choose. Bounds labels, log lines and index keys.
 pub const MAX_ID_CHARS: usize = 128;
@@ -60,6 +60,13 @@ macro_rules! caller_id {
             }
         }
 
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                Self::new(text)
+            }
+        }
+
         impl From<$name> for String {
             fn from(id: $name) -> String {
                 id.0
@@ -89,6 +96,10 @@ caller_id!(
 caller_id!(
     /// One piece of code in a session: the key of its idempotency there.
     CellId
+);
+caller_id!(
+    /// A provider of models, as the operator calls it.
+    ProviderName
 );
 caller_id!(
     /// One sandbox, drawn by the node: 32 hexadecimal digits, unguessable and never used twice.

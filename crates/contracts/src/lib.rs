@@ -15,12 +15,15 @@ pub mod limits;
 pub mod link;
 pub mod pool;
 pub mod problem;
+pub mod provider;
+pub mod route;
 pub mod sandbox;
 pub mod session;
 pub mod telemetry;
 pub mod version;
 
 pub use fault::{Fault, Faults};
-pub use id::{CellId, JobId, SandboxId, SessionId, TaskId};
+pub use id::{CellId, JobId, ProviderName, SandboxId, SessionId, TaskId};
 pub use image::ImageRef;
+pub use route::RouteAlias;
 pub use version::Version;

@@ -365,6 +365,6 @@ fn write_files(state_dir: &Path) -> io::Result<Files> {
     let state_dir = state_dir.canonicalize()?;
     let (seccomp_profile, hosts) = (state_dir.join("seccomp.json"), state_dir.join("hosts"));
     fs::write(&seccomp_profile, serde_json::to_vec(&seccomp::profile())?)?;
-    fs::write(&hosts, "127.0.0.1 localhost\n::1 localhost\n")?;
+    fs::write(&hosts, "127.0.0.1 localhost\n")?;
     Ok(Files { seccomp_profile, hosts })
 }

@@ -1,8 +1,9 @@
 //! The gate: the node's side of everything that leaves a sandbox. Which calls may go, what their
-//! bodies may ask for, which model they name, what they cost; and the doors that they come through.
+//! bodies may ask for, which model they name, which provider serves it and with whose key, what they
+//! cost; and the doors that they come through.
 //!
-//! What is decided is decided without I/O: `call`, `prepare`, `Budget` and `Meter` are plain
-//! functions over bytes. `Gate` puts them behind a socket.
+//! What is decided is decided without I/O: `call`, `prepare`, `Budget`, `Meter` and `routes` are plain
+//! functions over bytes and clocks. `Gate` puts them behind a socket, `providers` keeps the keys.
 
 mod account;
 mod body;
@@ -14,7 +15,9 @@ mod metrics;
 mod models;
 mod policy;
 mod porter;
+pub mod providers;
 mod refusal;
+pub mod routes;
 mod surface;
 mod usage;
 

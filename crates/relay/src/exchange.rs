@@ -11,7 +11,7 @@ use std::{
     pin::pin,
     task::Poll,
 };
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 pub(crate) enum Failed {
     /// Not a byte of it went out, so another connection may take it.
@@ -29,17 +29,12 @@ pub(crate) async fn exchange(
     let cap = request.body().limit();
     let began = Instant::now();
     let mut answer = pin!(channel.sender.try_send_request(request));
-    let mut alarm = pin!(sleep_until(due(&progress, began, limits)));
     poll_fn(|cx| {
         if let Poll::Ready(answered) = drive_until(channel, cx, |cx| answer.as_mut().poll(cx)) {
             return Poll::Ready(answered.map_err(|error| why(error, &progress, cap)));
         }
         let due = due(&progress, began, limits);
-        // The body went out since the alarm was set.
-        if due != alarm.deadline() {
-            alarm.as_mut().reset(due);
-        }
-        if alarm.as_mut().poll(cx).is_ready() {
+        if channel.alarm.poll(cx, due).is_ready() {
             return Poll::Ready(Err(Failed::Ended(slow(&progress, limits))));
         }
         Poll::Pending

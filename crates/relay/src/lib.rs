@@ -4,6 +4,7 @@
 //! It never chooses an upstream. A request and its answer live in one task: whoever drops the answer
 //! drops the upstream's connection with it, so a client that goes takes its call along.
 
+mod alarm;
 mod answer;
 mod dialect;
 mod error;

@@ -1,6 +1,6 @@
 //! Idle connections to one upstream, newest first, bounded in number and age.
 
-use crate::{request_body::RequestBody, socket::Socket, tls::Link};
+use crate::{alarm::Alarm, request_body::RequestBody, socket::Socket, tls::Link};
 use hyper::client::conn::http1::{Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use std::{
@@ -22,6 +22,8 @@ pub(crate) struct Channel {
     pub(crate) sender: SendRequest<RequestBody>,
     connection: Connection<TokioIo<Link>, RequestBody>,
     socket: Arc<Socket>,
+    /// For whatever its user waits for.
+    pub(crate) alarm: Alarm,
     ended: bool,
 }
 
@@ -31,7 +33,7 @@ impl Channel {
         connection: Connection<TokioIo<Link>, RequestBody>,
         socket: Arc<Socket>,
     ) -> Self {
-        Self { sender, connection, socket, ended: false }
+        Self { sender, connection, socket, alarm: Alarm::default(), ended: false }
     }
 
     /// Reads and writes as far as it goes. How it ended is told by the message that was on its way.
@@ -48,12 +50,12 @@ impl Channel {
 
 #[derive(Default)]
 pub(crate) struct Pool {
-    idle: Mutex<Vec<(Instant, Channel)>>,
+    idle: Mutex<Vec<(Instant, Box<Channel>)>>,
 }
 
 impl Pool {
     /// A connection that is open at this very moment.
-    pub(crate) fn take(&self) -> Option<Channel> {
+    pub(crate) fn take(&self) -> Option<Box<Channel>> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some((since, channel)) = idle.pop() {
             if since.elapsed() > IDLE_AGE {
@@ -69,7 +71,7 @@ impl Pool {
     }
 
     /// Keeps a connection whose last answer is complete, if another request may follow on it.
-    pub(crate) fn give_back(&self, mut channel: Channel) {
+    pub(crate) fn give_back(&self, mut channel: Box<Channel>) {
         // It learns here that the answer has ended. Nobody needs to hear from it until it is used.
         channel.drive(&mut Context::from_waker(Waker::noop()));
         if !channel.is_reusable() {

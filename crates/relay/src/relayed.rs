@@ -8,18 +8,18 @@
 
 use crate::{
     Dialect, RelayError, StreamFormat, Timeouts,
+    alarm::Alarm,
     pool::{Channel, Pool, drive_until},
 };
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::{
-    future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 pub struct Relayed {
     incoming: Incoming,
@@ -55,7 +55,7 @@ impl Relayed {
         limits: &Timeouts,
     ) -> Self {
         let state = if incoming.is_end_stream() {
-            pool.give_back(*channel);
+            pool.give_back(channel);
             State::Done
         } else {
             State::Flows(channel)
@@ -69,7 +69,7 @@ impl Relayed {
 
     fn complete(&mut self) {
         if let State::Flows(channel) = std::mem::replace(&mut self.state, State::Done) {
-            self.pool.give_back(*channel);
+            self.pool.give_back(channel);
         }
     }
 
@@ -141,7 +141,7 @@ impl Body for Relayed {
                     this.complete();
                     Poll::Ready(None)
                 }
-                Poll::Pending => match this.clock.poll_late(cx) {
+                Poll::Pending => match this.clock.poll_late(&mut channel.alarm, cx) {
                     Poll::Ready(error) => this.fail(error, cx),
                     Poll::Pending => Poll::Pending,
                 },
@@ -182,37 +182,26 @@ struct Clock {
     idle: Duration,
     total: Option<(Instant, Duration)>,
     waits_since: Option<Instant>,
-    alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl Clock {
     fn new(idle: Duration, total: Option<Duration>) -> Self {
         let total = total.map(|total| (Instant::now() + total, total));
-        Self { idle, total, waits_since: None, alarm: None }
+        Self { idle, total, waits_since: None }
     }
 
     fn heard(&mut self) {
         self.waits_since = None;
     }
 
-    /// Ready with the reason once it is too late. The alarm is moved only when it rings: a stream
-    /// that talks costs no timer.
-    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<RelayError> {
+    /// Ready with the reason once it is too late.
+    fn poll_late(&mut self, alarm: &mut Alarm, cx: &mut Context<'_>) -> Poll<RelayError> {
         let silent = *self.waits_since.get_or_insert_with(Instant::now) + self.idle;
         let due = self.total.map_or(silent, |(end, _)| silent.min(end));
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
-        while alarm.as_mut().poll(cx).is_ready() {
-            let now = Instant::now();
-            if let Some((end, total)) = self.total
-                && end <= now
-            {
-                return Poll::Ready(RelayError::Total(total));
-            }
-            if silent <= now {
-                return Poll::Ready(RelayError::Idle(self.idle));
-            }
-            alarm.as_mut().reset(due);
-        }
-        Poll::Pending
+        ready!(alarm.poll(cx, due));
+        Poll::Ready(match self.total {
+            Some((end, total)) if end == due => RelayError::Total(total),
+            _ => RelayError::Idle(self.idle),
+        })
     }
 }

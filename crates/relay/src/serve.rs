@@ -2,6 +2,7 @@
 
 use crate::{
     Answer, Dialect, RelayError,
+    alarm::ConnectionTimer,
     answer::refusal,
     head_guard::Seen,
     request::{self, Refusal},
@@ -15,7 +16,7 @@ use hyper::{
     server::conn::http1,
     service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use std::{
     convert::Infallible,
     future::Future,
@@ -142,7 +143,7 @@ async fn connection(
     let service = service_fn(|request| front.answer(request));
     let mut served = pin!(
         http1::Builder::new()
-            .timer(TokioTimer::new())
+            .timer(ConnectionTimer::default())
             .header_read_timeout(limits.head)
             .max_buf_size(limits.head_bytes)
             .serve_connection(TokioIo::new(wire), service)

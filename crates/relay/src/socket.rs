@@ -95,10 +95,17 @@ impl AsyncRead for Plain {
     ) -> Poll<io::Result<()>> {
         loop {
             ready!(on!(&*self.0, stream => stream.poll_read_ready(cx)))?;
-            match on!(&*self.0, stream => stream.try_read_buf(buffer)) {
-                Ok(_) => return Poll::Ready(Ok(())),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
+            let (room, mut read) = (buffer.remaining(), 0);
+            let tried = on!(&*self.0, stream => stream.try_io(Interest::READABLE, || {
+                read = stream.try_read_buf(buffer)?;
+                // Less than there was room for is all that there is: to say so spares the next look.
+                let drained = 0 < read && read < room;
+                if drained { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+            }));
+            match tried {
+                Err(error) if read == 0 && error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if read == 0 => return Poll::Ready(Err(error)),
+                _ => return Poll::Ready(Ok(())),
             }
         }
     }

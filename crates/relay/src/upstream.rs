@@ -153,7 +153,7 @@ impl Upstream {
         let (channel, answer) = loop {
             let reused = pooled.is_some();
             let mut channel = match pooled.take() {
-                Some(channel) => Box::new(channel),
+                Some(channel) => channel,
                 None => Box::new(self.connect().await?),
             };
             match exchange(&mut channel, request, &self.timeouts).await {

@@ -248,7 +248,7 @@ pub(crate) fn micros(moment: OffsetDateTime) -> i64 {
     (moment.unix_timestamp_nanos() / 1000) as i64
 }
 
-fn moment(micros: i64) -> OffsetDateTime {
+pub(crate) fn moment(micros: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000)
         .unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }

@@ -1,4 +1,4 @@
-//! The node's memory: jobs, their results, sessions, and who owns which sandbox.
+//! The node's memory: jobs, their results, sessions, who owns which sandbox, and where inference goes.
 //!
 //! One SQLite file in WAL mode, one thread that owns it. Callers send closures and wait; what is
 //! queued while a transaction runs goes into the next one together, so a hundred submits share a
@@ -9,12 +9,14 @@
 
 mod error;
 mod jobs;
+mod providers;
 mod schema;
 mod sessions;
 mod worker;
 
 pub use error::StoreError;
 pub use jobs::{Admission, JobFilter, JobRow, Page};
+pub use providers::{Change, ProviderRow, RouteRow};
 pub use sessions::SessionRow;
 
 use rusqlite::Transaction;

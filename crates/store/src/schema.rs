@@ -5,7 +5,8 @@ use rusqlite::Connection;
 use std::{os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
 /// Each entry brings a file from its index to the next version, in one transaction.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 
 CREATE TABLE job (
@@ -38,7 +39,27 @@ CREATE TABLE session (
     active       INTEGER NOT NULL,
     changed_at   INTEGER NOT NULL
 ) STRICT;
-"];
+",
+    "
+CREATE TABLE provider (
+    name       TEXT PRIMARY KEY,
+    spec       TEXT NOT NULL,
+    credential BLOB,
+    sealed_for INTEGER NOT NULL,
+    revision   INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE route (
+    alias      TEXT PRIMARY KEY,
+    targets    TEXT NOT NULL,
+    timeouts   TEXT NOT NULL,
+    revision   INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT;
+",
+];
 
 pub(crate) fn open(path: &Path) -> Result<Connection, StoreError> {
     let name = path.display().to_string();

@@ -18,7 +18,7 @@ const TOP_FOLDERS: [&str; 5] = ["bins/", "crates/", "deploy/", "docs/", "feature
 const LIBRARIES: [(&str, &[&str]); 6] = [
     ("contracts", &[]),
     ("executor", &["contracts"]),
-    ("gate", &["contracts", "relay"]),
+    ("gate", &["contracts", "relay", "store"]),
     ("jobs", &["contracts", "executor", "gate", "store"]),
     ("relay", &[]),
     ("store", &["contracts"]),

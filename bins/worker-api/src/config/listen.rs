@@ -1,7 +1,10 @@
 //! Where the node listens, who may ask, how much, and what it writes down of it.
 
 use contracts::Faults;
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "HTTP")]
@@ -46,32 +49,41 @@ pub struct Listen {
 
 impl Listen {
     pub(super) fn token(&self, faults: &mut Faults) -> Option<String> {
-        let token = match (&self.worker_api_bearer_token, &self.worker_api_bearer_token_file) {
-            (Some(token), None) => token.clone(),
-            (None, Some(path)) => match std::fs::read_to_string(path) {
-                Ok(token) => token.trim_end().to_owned(),
-                Err(error) => {
-                    faults.add("WORKER_API_BEARER_TOKEN_FILE", format!("can't be read: {error}"));
-                    return None;
-                }
-            },
-            (None, None) => {
-                faults.add("WORKER_API_BEARER_TOKEN", "is required: there is no access without it");
-                return None;
-            }
-            (Some(_), Some(_)) => {
-                faults.add("WORKER_API_BEARER_TOKEN", "is given twice, as a value and as a file");
-                return None;
-            }
-        };
-        let usable = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-        faults.require(
-            usable,
-            "WORKER_API_BEARER_TOKEN",
-            "must be printable ASCII without spaces, and not empty",
-        );
-        Some(token)
+        const NAME: &str = "WORKER_API_BEARER_TOKEN";
+        let (value, file) = (&self.worker_api_bearer_token, &self.worker_api_bearer_token_file);
+        if value.is_none() && file.is_none() {
+            faults.add(NAME, "is required: there is no access without it");
+            return None;
+        }
+        token(NAME, value.as_deref(), file.as_deref(), faults)
     }
+}
+
+/// A token that is given as a value or as a file; as both, it would be anybody's guess.
+pub(super) fn token(
+    name: &str,
+    value: Option<&str>,
+    file: Option<&Path>,
+    faults: &mut Faults,
+) -> Option<String> {
+    let token = match (value, file) {
+        (Some(token), None) => token.to_owned(),
+        (None, Some(path)) => match std::fs::read_to_string(path) {
+            Ok(token) => token.trim_end().to_owned(),
+            Err(error) => {
+                faults.add(format!("{name}_FILE"), format!("can't be read: {error}"));
+                return None;
+            }
+        },
+        (None, None) => return None,
+        (Some(_), Some(_)) => {
+            faults.add(name, "is given twice, as a value and as a file");
+            return None;
+        }
+    };
+    let usable = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    faults.require(usable, name, "must be printable ASCII without spaces, and not empty");
+    Some(token)
 }
 
 #[derive(Debug, Clone, clap::Args)]

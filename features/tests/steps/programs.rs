@@ -1,0 +1,55 @@
+//! The programs of `features/programs`: unmodified clients, run in sandboxes case by case.
+
+use crate::world::World;
+use cucumber::{then, when};
+use serde_json::{Value, json};
+
+#[when(expr = "a job runs the program {string} with the cases {string}")]
+async fn runs_program(world: &mut World, program: String, cases: String) {
+    let path = format!("{}/programs/{program}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).expect("the program");
+    let (image, interpreter) = match program.rsplit_once('.') {
+        Some((_, "py")) => ("sdk-python", "python3"),
+        Some((_, "cjs")) => ("sdk-node", "node"),
+        _ => ("sdk-python", "sh"),
+    };
+    let script = format!("for each in {cases}; do {interpreter} {program} $each || exit 9; done");
+    let job = world.job(json!({
+        "image": format!("localhost/pinfold/{image}:latest"),
+        "command": ["sh", "-c", script],
+        "use_inference": true,
+        "files": [{"path": program, "content": text}],
+    }));
+    let result = world.run(job).await.json();
+    assert_eq!(result["status"], "completed", "{result}");
+    world.notes = cases.split(' ').map(str::to_owned).collect();
+}
+
+/// What the program said of each case, in their order.
+fn said(world: &World) -> Vec<Value> {
+    let result = world.last().json();
+    let stdout = result["stdout"].as_str().expect("output");
+    let lines: Vec<Value> = stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{stdout}")))
+        .collect();
+    let cases: Vec<&str> = lines.iter().filter_map(|line| line["case"].as_str()).collect();
+    assert_eq!(cases, world.notes, "{result}");
+    lines
+}
+
+#[then("each case ended well")]
+fn all_well(world: &mut World) {
+    for line in said(world) {
+        assert_eq!(line["outcome"], "ok", "{line}");
+        assert_ne!((&line["text"], &line["pieces"]), (&json!(""), &json!(0)), "{line}");
+    }
+}
+
+#[then("no case ended well")]
+fn none_well(world: &mut World) {
+    for line in said(world) {
+        assert_eq!(line["outcome"], "error", "{line}");
+        assert_ne!(line["error"], "ProgramTimeout", "the gate ends it, not the client: {line}");
+    }
+}
