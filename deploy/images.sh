@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Builds localhost/pinfold/base, python, sdk-python and sdk-node, or those that are named:
-#   deploy/images.sh [--fresh] [base|python|sdk-python|sdk-node]…
+# Builds localhost/pinfold/base, python, node, sdk-python and sdk-node, or those that are named:
+#   deploy/images.sh [--fresh] [base|python|python-data|node|sdk-python|sdk-node]…
 # The bases come from the distribution's packages, because a registry may be out of reach. What
 # went into an image is hashed into a label, and the same input is not built twice; --fresh builds
 # all the same, which is how security updates of Debian get in. BASE=… takes a base from a registry.
-# The two sdk images are for tests: their packages come by the host's own pip and npm, pinned.
+# The two sdk images are for tests. Packages of Python and npm come by the host's own pip and npm, pinned.
+# python-data is large and built when it is named.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -55,13 +56,15 @@ debian_root() {
 }
 
 python_root() { debian_root python python3,ca-certificates; }
+python-data_root() { debian_root python-data python3,ca-certificates; }
+node_root() { debian_root node nodejs,ca-certificates; }
 sdk-python_root() { debian_root sdk-python python3,ca-certificates,curl; }
 sdk-node_root() { debian_root sdk-node nodejs,ca-certificates; }
 
 # The host's pip fetches wheels for the image's Python, whatever its own version is: what runs here
 # has the host's certificates and mirrors, and the image needs no pip.
-sdk-python_packages() {
-  local base=$1 into=$2 version platform platforms=()
+wheels() {
+  local image=$1 base=$2 into=$3 version platform platforms=()
   python3 -m pip --version >/dev/null 2>&1 || fail "pip is missing: install python3-pip"
   version=$(podman run --rm --network=none "$base" \
     python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -70,8 +73,11 @@ sdk-python_packages() {
   done
   python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
     --no-deps --no-compile --only-binary=:all: --implementation=cp --python-version="$version" \
-    "${platforms[@]}" --target="$into" --requirement=deploy/images/sdk-python/requirements.txt
+    "${platforms[@]}" --target="$into" --requirement="deploy/images/$image/requirements.txt"
 }
+
+sdk-python_packages() { wheels sdk-python "$@"; }
+python-data_packages() { wheels python-data "$@"; }
 
 sdk-node_packages() {
   local into=$2
@@ -123,11 +129,11 @@ names=()
 for argument in "$@"; do
   case $argument in
     --fresh) fresh=yes ;;
-    base | python | sdk-python | sdk-node) names+=("$argument") ;;
-    *) fail "usage: deploy/images.sh [--fresh] [base|python|sdk-python|sdk-node]…" ;;
+    base | python | python-data | node | sdk-python | sdk-node) names+=("$argument") ;;
+    *) fail "usage: deploy/images.sh [--fresh] [base|python|python-data|node|sdk-python|sdk-node]…" ;;
   esac
 done
-((${#names[@]})) || names=(base python sdk-python sdk-node)
+((${#names[@]})) || names=(base python node sdk-python sdk-node)
 if [[ -n ${BASE:-} && ${#names[@]} -ne 1 ]]; then
   fail "BASE is the base of one image: name it"
 fi
