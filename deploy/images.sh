@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# Builds localhost/pinfold/base, python, node, sdk-python and sdk-node, or those that are named:
+# Builds localhost/pinfold/base, python, python-data, node, sdk-python and sdk-node, or those that are named:
 #   deploy/images.sh [--fresh] [base|python|python-data|node|sdk-python|sdk-node]…
 # The bases come from the distribution's packages, because a registry may be out of reach. What
 # went into an image is hashed into a label, and the same input is not built twice; --fresh builds
 # all the same, which is how security updates of Debian get in. BASE=… takes a base from a registry.
 # The two sdk images are for tests. Packages of Python and npm come by the host's own pip and npm, pinned.
-# python-data is large and built when it is named.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -56,7 +55,7 @@ debian_root() {
 }
 
 python_root() { debian_root python python3,ca-certificates; }
-python-data_root() { debian_root python-data python3,ca-certificates; }
+python-data_root() { debian_root python-data python3,ca-certificates,libstdc++6; }
 node_root() { debian_root node nodejs,ca-certificates; }
 sdk-python_root() { debian_root sdk-python python3,ca-certificates,curl; }
 sdk-node_root() { debian_root sdk-node nodejs,ca-certificates; }
@@ -133,7 +132,7 @@ for argument in "$@"; do
     *) fail "usage: deploy/images.sh [--fresh] [base|python|python-data|node|sdk-python|sdk-node]…" ;;
   esac
 done
-((${#names[@]})) || names=(base python node sdk-python sdk-node)
+((${#names[@]})) || names=(base python python-data node sdk-python sdk-node)
 if [[ -n ${BASE:-} && ${#names[@]} -ne 1 ]]; then
   fail "BASE is the base of one image: name it"
 fi

@@ -26,6 +26,21 @@ Feature: Code in a session keeps its state
     Then it shows "text/html" as "<b>t</b>"
     And it shows "text/plain" as "42"
 
+  Scenario: Numbers, tables and figures
+    Given a session of Python for data
+    When it executes "import numpy as np; print(np.mean([1, 2, 3, 4, 5]))"
+    Then the code printed "3.0"
+    When it executes "import pandas as pd, matplotlib.pyplot as plt; plt.plot([1, 2]); pd.DataFrame({'a': [1]})" with rich results
+    Then it shows "image/png", "text/html" and "application/vnd.pinfold.table+json"
+
+  Scenario: JavaScript keeps its state, over an interrupt too
+    Given a JavaScript session
+    When it executes "const a = [1, 2]"
+    And it executes "while (true);" for at most 1 second
+    Then the code ended as "timeout" with 124
+    When it executes "const a2 = await Promise.resolve(a.length); console.log(a2)"
+    Then the code printed "2"
+
   Scenario: Code without a session
     When "print(6 * 7)" is executed without a session
     Then the code printed "42"

@@ -52,7 +52,7 @@ def main():
             say("display " + json.dumps({"kind": kind, **fields}, default=repr) + "\n")
 
     ours = main.__code__.co_filename
-    mode = {"rich": False}
+    mode = {"rich": False, "quiet": False}
     main_module = types.ModuleType("__main__")
     main_module.__builtins__ = builtins
     sys.modules["__main__"] = main_module
@@ -188,10 +188,79 @@ def main():
                 data, metadata = bundle_of(value)
                 emit("result", data=data, metadata=metadata)
 
+    def ipython():
+        """IPython's shell for its syntax, its magics and its forms of values, and a way to run code in
+        it; nothing where IPython is not there. How errors are told stays ours."""
+        try:
+            from IPython.core.compilerop import CachingCompiler
+            from IPython.core.displayhook import DisplayHook
+            from IPython.core.displaypub import DisplayPublisher
+            from IPython.core.interactiveshell import InteractiveShell
+            from traitlets import Type
+            from traitlets.config import Config
+        except ImportError:
+            return None
+
+        def texts(data):
+            return {kind: as_text(part) for kind, part in data.items()}
+
+        class Compiler(CachingCompiler):
+            def get_code_name(self, _raw, _code, _number):
+                return f"<cell {number}>"
+
+        class Hook(DisplayHook):
+            def __call__(self, result=None):
+                if mode["rich"] and result is not None and not mode["quiet"]:
+                    namespace["_"] = result
+                    data, metadata = self.compute_format_data(result)
+                    emit("result", data=enrich(result, texts(data)), metadata=metadata)
+
+        class Publisher(DisplayPublisher):
+            def publish(self, data, metadata=None, **_more):
+                if mode["rich"]:
+                    emit("display", data=texts(data), metadata=metadata or {})
+                elif "text/plain" in data:
+                    print(data["text/plain"])
+
+            def clear_output(self, wait=False):
+                """What was shown is with whoever reads it."""
+
+        class Shell(InteractiveShell):
+            compiler_class = Type(Compiler)
+            displayhook_class = Type(Hook)
+            display_pub_class = Type(Publisher)
+            # A terminal of their own would be nobody's here.
+            system = InteractiveShell.system_raw
+
+            def showtraceback(self, *_args, **_more):
+                """The error comes with the cell's result."""
+
+            showsyntaxerror = showindentationerror = showtraceback
+
+        config = Config()
+        config.HistoryManager.enabled = False
+        config.InteractiveShell.banner1 = ""
+        shell = Shell.instance(config=config, user_module=main_module)
+        warnings.filterwarnings("ignore", message="To exit: use.*")
+
+        def run_in_shell(source, _name):
+            # As in notebooks: a value with a semicolon behind it is not shown.
+            mode["quiet"] = source.rstrip().endswith(";")
+            ran = shell.run_cell(source, store_history=False)
+            error = ran.error_before_exec or ran.error_in_exec
+            if error is not None:
+                raise error
+
+        return run_in_shell
+
     def without_our_frames(trace):
-        while trace is not None and trace.tb_frame.f_code.co_filename == ours:
-            trace = trace.tb_next
-        return trace
+        """From the first frame of the code on. One that never reached it has nothing to show."""
+        own = trace
+        while own is not None and not own.tb_frame.f_code.co_filename.startswith("<cell "):
+            own = own.tb_next
+        if own is None and trace is not None and trace.tb_frame.f_code.co_filename == ours:
+            return None
+        return own
 
     def report(error):
         error.__traceback__ = without_our_frames(error.__traceback__)
@@ -237,12 +306,19 @@ def main():
     def ignore(_signal, _frame):
         """Between cells there is nothing to interrupt."""
 
+    def leave(code=None):
+        raise SystemExit(code)
+
     handler = {"interrupt": signal.default_int_handler}
     signal.signal(signal.SIGINT, ignore)
-    builtins.display = display
-    execute = run_plain
-
     number = 0
+    execute = ipython()
+    if execute is None:
+        execute = run_plain
+        builtins.display = display
+    # The interpreter's own would close standard input on their way.
+    namespace["exit"] = namespace["quit"] = leave
+
     while True:
         fields = [read_field() for _ in range(3)]
         if None in fields:

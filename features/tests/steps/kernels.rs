@@ -6,6 +6,8 @@ use bytes::Bytes;
 use cucumber::{given, then, when};
 use serde_json::{Value, json};
 
+const DATA: &str = "localhost/pinfold/python-data:latest";
+
 async fn open(world: &mut World, lang: &str) {
     let answer = world.node().caller.post("/sessions", json!({"lang": lang}).to_string()).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -42,6 +44,17 @@ async fn python(world: &mut World) {
 #[given("a bash session")]
 async fn bash(world: &mut World) {
     open(world, "bash").await;
+}
+
+#[given("a JavaScript session")]
+async fn javascript(world: &mut World) {
+    open(world, "javascript").await;
+}
+
+#[given("a session of Python for data")]
+async fn python_for_data(world: &mut World) {
+    start_with(world, "SESSION_IMAGE_PYTHON", DATA.to_owned()).await;
+    open(world, "python").await;
 }
 
 #[when(regex = r#"^it executes "(.*)"$"#)]
@@ -182,6 +195,15 @@ fn shows(world: &mut World, kind: String, text: String) {
     let answer = ended(world);
     let results = answer["results"].as_array().expect("results");
     assert!(results.iter().any(|result| result["data"][&kind] == text.as_str()), "{answer}");
+}
+
+#[then(expr = "it shows {string}, {string} and {string}")]
+fn shows_all(world: &mut World, first: String, second: String, third: String) {
+    let answer = ended(world);
+    let results = answer["results"].as_array().expect("results");
+    for kind in [first, second, third] {
+        assert!(results.iter().any(|result| !result["data"][&kind].is_null()), "{kind}: {answer}");
+    }
 }
 
 #[then(regex = r"^(\d+) bytes of what it printed were kept and it is marked as cut$")]
