@@ -29,6 +29,8 @@ pub(crate) struct World {
     pub(crate) last_job: Value,
     pub(crate) answers: Vec<Answer>,
     pub(crate) notes: Vec<String>,
+    /// How often each job of many prints its id.
+    pub(crate) times: usize,
     /// Calls that were made and not waited for.
     pub(crate) waiting: tokio::task::JoinSet<Answer>,
     /// Names of images that are the scenario's own.
@@ -53,6 +55,7 @@ impl World {
             last_job: Value::Null,
             answers: Vec::new(),
             notes: Vec::new(),
+            times: 0,
             waiting: tokio::task::JoinSet::new(),
             tags: Vec::new(),
             operator: Operator::default(),

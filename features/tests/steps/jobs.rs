@@ -75,7 +75,7 @@ async fn runs_many(world: &mut World, jobs: usize, times: usize) {
     let script = format!("for i in $(seq {times}); do echo $CYNODE_JOB_ID; done");
     let jobs: Vec<Value> = (0..jobs).map(|_| world.script(&script, json!({}))).collect();
     at_once(world, jobs).await;
-    world.notes = vec![times.to_string()];
+    world.times = times;
 }
 
 #[when(expr = "{int} jobs that print their range of users run at once")]
@@ -96,11 +96,10 @@ pub(crate) async fn at_once(world: &mut World, jobs: Vec<Value>) {
 
 #[then("each output holds its own id and no other")]
 fn outputs_apart(world: &mut World) {
-    let times: usize = world.notes[0].parse().expect("a count");
     for answer in &world.answers {
         let result = answer.json();
         let id = result["job_id"].as_str().expect("an id");
-        assert_eq!(result["stdout"], format!("{id}\n").repeat(times));
+        assert_eq!(result["stdout"], format!("{id}\n").repeat(world.times));
     }
 }
 
