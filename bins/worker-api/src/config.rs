@@ -20,7 +20,7 @@ pub use state::State;
 
 use contracts::{Faults, ImageRef};
 use executor::podman::{ImagePolicy, Pull};
-use gate::{Gate, providers::KeySource};
+use gate::{Gate, Policy, providers::KeySource};
 use jobs::{NodeConfig, PoolConfig};
 use std::{path::PathBuf, time::Duration};
 
@@ -58,7 +58,7 @@ pub struct Checked {
     pub times: JobTimes,
     pub limits: LimitSet,
     pub sessions: SessionTimes,
-    pub gate: Option<Gate>,
+    pub policy: Option<Policy>,
     pub proxy_image: Option<ImageRef>,
     pub pool: PoolConfig,
     pub providers: Providers,
@@ -88,11 +88,11 @@ impl Config {
             // Whoever runs without a wall has the host's network as it is.
             Runtime::Direct => None,
         };
-        let (gate, proxy_image) = inference.unzip();
+        let (policy, proxy_image) = inference.unzip();
         let pool = match (&default_image, self.sandbox.container_runtime) {
             (Some(image), Runtime::Podman) => {
                 let (default, most) = (self.limits.default_limits(), self.limits.max_limits());
-                self.pool.read(image, &default, &most, gate.is_some(), &mut faults)
+                self.pool.read(image, &default, &most, policy.is_some(), &mut faults)
             }
             // Without a wall, a sandbox is made in no time; and there is no image to keep one of.
             _ => PoolConfig::off(),
@@ -104,7 +104,7 @@ impl Config {
                 times: self.times,
                 limits: self.limits,
                 sessions: self.sessions,
-                gate,
+                policy,
                 proxy_image,
                 pool,
                 providers: self.providers,
@@ -126,7 +126,7 @@ impl Checked {
         ImagePolicy { pull, allow: self.sandbox.image_allow.clone() }
     }
 
-    pub(crate) fn node(&self) -> NodeConfig {
+    pub(crate) fn node(&self, gate: Option<Gate>) -> NodeConfig {
         NodeConfig {
             default_image: self.default_image.clone(),
             default_timeout: Duration::from_secs(self.times.default_timeout_seconds),
@@ -146,7 +146,7 @@ impl Checked {
             session_max: self.sessions.session_max,
             session_idle: Duration::from_secs(self.sessions.session_idle_seconds),
             session_lifetime: Duration::from_secs(self.sessions.session_lifetime_seconds),
-            gate: self.gate.clone(),
+            gate,
             pool: self.pool.clone(),
             sweep_every: Duration::from_secs(self.state.sweep_seconds),
             state_dir: self.state.state_dir.clone(),
