@@ -5,12 +5,13 @@ cd "$(dirname "$0")/.."
 run=$PWD/target/pinfold
 state=$(mktemp -d)
 node=
+model=
 
 finish() {
-    if [ -n "$node" ]; then
-        kill "$node" 2>/dev/null || true
-        wait "$node" 2>/dev/null || true
-    fi
+    for started in $node $model; do
+        kill "$started" 2>/dev/null || true
+        wait "$started" 2>/dev/null || true
+    done
     deploy/podman-service.sh stop
     rm -rf "$state"
 }
@@ -20,7 +21,10 @@ deploy/podman-service.sh start
 export WORKER_API_BEARER_TOKEN PINFOLD_TOKEN PINFOLD_URL=http://127.0.0.1:19190
 WORKER_API_BEARER_TOKEN=$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')
 PINFOLD_TOKEN=$WORKER_API_BEARER_TOKEN
-LISTEN_ADDR=127.0.0.1:19190 WORKER_API_STATE_DIR=$state WORKSPACE_ROOT=$state/workspaces \
+"$run/bin/pinfold" dev-model --listen 127.0.0.1:19434 >/dev/null 2>"$state/model.log" &
+model=$!
+OLLAMA_UPSTREAM_URL=http://127.0.0.1:19434 INFERENCE_MODELS=dev \
+    LISTEN_ADDR=127.0.0.1:19190 WORKER_API_STATE_DIR=$state WORKSPACE_ROOT=$state/workspaces \
     "$run/bin/worker-api" 2>"$state/node.log" &
 node=$!
 for _ in $(seq 100); do
@@ -29,9 +33,15 @@ for _ in $(seq 100); do
     sleep 0.1
 done
 
-echo "A node is running. Its first job:"
+shown='echo hello from a sealed sandbox; …; wget … $OPENAI_BASE_URL/chat/completions'
+echo "A node is running, with an echo in place of a model. Its first job:"
 echo
-echo "  \$ pinfold run localhost/pinfold/base:latest -- sh -c 'echo hello from a sealed sandbox; …'"
-"$run/bin/pinfold" run localhost/pinfold/base:latest -- sh -c '
+echo "  \$ pinfold run --inference localhost/pinfold/base:latest -- sh -c '$shown'"
+"$run/bin/pinfold" run --inference localhost/pinfold/base:latest -- sh -c '
     echo hello from a sealed sandbox
-    echo "I am user $(id -u), my network is:" $(tail -n +3 /proc/net/dev | cut -d: -f1)'
+    echo "I am user $(id -u), my network is:" $(tail -n +3 /proc/net/dev | cut -d: -f1)
+    echo "A model answers, and no key is here:"
+    wget -qO- --header "content-type: application/json" --post-data "{\"model\": \"dev\",
+        \"messages\": [{\"role\": \"user\", \"content\": \"hello from inside\"}]}" \
+        "$OPENAI_BASE_URL/chat/completions" | sed "s/.*\"content\":\"\([^\"]*\)\".*/\1/"
+    echo'

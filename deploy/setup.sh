@@ -30,6 +30,9 @@ case ${1:-} in
     --extras) packages+=("${extras[@]}") ;;
     *) echo "usage: deploy/setup.sh [--extras]" >&2 && exit 64 ;;
 esac
+# The features run the SDKs of others in sandboxes, and these fetch them.
+command -v npm >/dev/null || packages+=(npm)
+python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
 missing=()
 for package in "${packages[@]}"; do
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
@@ -80,7 +83,7 @@ fi
 
 deploy/containers-conf.sh
 export CONTAINERS_CONF=$PWD/target/pinfold/containers.conf
-deploy/images.sh
+deploy/images.sh base python
 
 if ! said=$(podman run --rm --network=none localhost/pinfold/base:latest echo works 2>&1); then
     echo "setup: Podman can't run a container here: $said" >&2

@@ -134,6 +134,12 @@ pub(crate) struct Run {
     /// Pass our standard input to the program.
     #[arg(short = 'i', long)]
     pub(crate) stdin: bool,
+    /// Let the program use models, by the clients' usual variables.
+    #[arg(long)]
+    pub(crate) inference: bool,
+    /// A model that it may use; without any, all that the node offers. Repeatable.
+    #[arg(long = "model", value_name = "NAME", requires = "inference")]
+    pub(crate) models: Vec<String>,
     /// The job's id; drawn if it is not given. The same id with the same job joins it.
     #[arg(long)]
     pub(crate) job_id: Option<String>,

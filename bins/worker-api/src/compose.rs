@@ -7,7 +7,7 @@ use executor::{
     direct::{DirectConfig, DirectEngine},
     podman::{PodmanConfig, PodmanEngine},
 };
-use gate::providers::Catalog;
+use gate::{Gate, providers::Catalog};
 use jobs::Node;
 use relay::Trust;
 use std::{os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
@@ -27,7 +27,8 @@ pub(crate) async fn parts(config: &Checked) -> anyhow::Result<Parts> {
     let node_id = node_id(&store).await?;
     let catalog = catalog(config, store.clone()).await?;
     let engine = engine(config, node_id).await?;
-    let node = Node::start(config.node(), engine, store).await?;
+    let gate = config.policy.clone().map(|policy| Gate::new(policy, catalog.watch()));
+    let node = Node::start(config.node(gate), engine, store).await?;
     // The lock lives as long as the process: a second node on the same state would run jobs twice.
     std::mem::forget(lock_file);
     Ok(Parts { node, catalog })

@@ -20,7 +20,7 @@ pub use state::State;
 
 use contracts::{Faults, ImageRef, code::Language};
 use executor::podman::{ImagePolicy, Pull};
-use gate::{Gate, providers::KeySource};
+use gate::{Gate, Policy, providers::KeySource};
 use jobs::{NodeConfig, PoolConfig};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -59,7 +59,7 @@ pub struct Checked {
     pub limits: LimitSet,
     pub sessions: SessionTimes,
     pub session_images: BTreeMap<Language, ImageRef>,
-    pub gate: Option<Gate>,
+    pub policy: Option<Policy>,
     pub proxy_image: Option<ImageRef>,
     pub pool: PoolConfig,
     pub providers: Providers,
@@ -91,11 +91,11 @@ impl Config {
             // Whoever runs without a wall has the host's network as it is.
             Runtime::Direct => None,
         };
-        let (gate, proxy_image) = inference.unzip();
+        let (policy, proxy_image) = inference.unzip();
         let pool = match (&default_image, self.sandbox.container_runtime) {
             (Some(image), Runtime::Podman) => {
                 let (default, most) = (self.limits.default_limits(), self.limits.max_limits());
-                self.pool.read(image, &default, &most, gate.is_some(), &mut faults)
+                self.pool.read(image, &default, &most, policy.is_some(), &mut faults)
             }
             // Without a wall, a sandbox is made in no time; and there is no image to keep one of.
             _ => PoolConfig::off(),
@@ -108,7 +108,7 @@ impl Config {
                 limits: self.limits,
                 sessions: self.sessions,
                 session_images,
-                gate,
+                policy,
                 proxy_image,
                 pool,
                 providers: self.providers,
@@ -130,7 +130,7 @@ impl Checked {
         ImagePolicy { pull, allow: self.sandbox.image_allow.clone() }
     }
 
-    pub(crate) fn node(&self) -> NodeConfig {
+    pub(crate) fn node(&self, gate: Option<Gate>) -> NodeConfig {
         NodeConfig {
             default_image: self.default_image.clone(),
             default_timeout: Duration::from_secs(self.times.default_timeout_seconds),
@@ -152,7 +152,7 @@ impl Checked {
             session_lifetime: Duration::from_secs(self.sessions.session_lifetime_seconds),
             session_images: self.session_images.clone(),
             cell_timeout: Duration::from_secs(self.sessions.session_code_seconds),
-            gate: self.gate.clone(),
+            gate,
             pool: self.pool.clone(),
             sweep_every: Duration::from_secs(self.state.sweep_seconds),
             state_dir: self.state.state_dir.clone(),

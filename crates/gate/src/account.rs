@@ -2,6 +2,7 @@
 //! it leaves behind, whichever way it ends. One that is dropped was broken off by its client.
 
 use crate::{Endpoint, Forward, Meter, Reading, Reservation, door::Inner};
+use contracts::ProviderName;
 use relay::RelayError;
 use std::{
     sync::Arc,
@@ -74,6 +75,17 @@ impl Account {
             reservation: Some(reservation),
             meter: None,
         }
+    }
+
+    /// Who gets the call now.
+    pub(crate) fn served_by(&mut self, provider: &ProviderName, model: &str) {
+        self.model = format!("{provider}/{model}");
+    }
+
+    /// Nobody took it.
+    pub(crate) fn unserved(&mut self, code: &'static str) {
+        self.end = End::Unsent(code);
+        self.close();
     }
 
     /// The answer has begun. Without a meter it costs nothing: the provider refused.

@@ -5,7 +5,9 @@
 //!   open (nobody may pass) ──admit──► open to one job ──close──► gone, and its calls with it
 //! ```
 
-use crate::{Budget, Policy, metrics::GateMetrics, policy::Current, porter::Porter};
+use crate::{
+    Budget, Policy, metrics::GateMetrics, policy::Current, porter::Porter, routes::RouteTable,
+};
 use contracts::inference::InferenceUsage;
 use relay::{Listener, ServeLimits};
 use std::{
@@ -13,7 +15,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
-use tokio::{net::UnixListener, task::JoinSet};
+use tokio::{net::UnixListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// Connections that one sandbox may hold. A sidecar has no more clients than its own limit.
@@ -27,6 +29,7 @@ pub struct Gate {
 
 pub(crate) struct Inner {
     pub(crate) policy: Current,
+    pub(crate) routes: watch::Receiver<Arc<RouteTable>>,
     pub(crate) metrics: GateMetrics,
 }
 
@@ -53,8 +56,10 @@ impl fmt::Debug for Gate {
 }
 
 impl Gate {
-    pub fn new(policy: Policy) -> Self {
-        let inner = Inner { policy: Current::new(policy), metrics: GateMetrics::default() };
+    /// `routes` are the operator's, as they change.
+    pub fn new(policy: Policy, routes: watch::Receiver<Arc<RouteTable>>) -> Self {
+        let (policy, metrics) = (Current::new(policy), GateMetrics::default());
+        let inner = Inner { policy, routes, metrics };
         Self { inner: Arc::new(inner) }
     }
 
@@ -65,6 +70,12 @@ impl Gate {
 
     pub fn policy(&self) -> Arc<Policy> {
         self.inner.policy.get()
+    }
+
+    /// Whether there is anybody to serve a call.
+    pub fn has_upstream(&self) -> bool {
+        let has_routes = !self.inner.routes.borrow().names(None).is_empty();
+        has_routes || self.policy().upstream.is_some()
     }
 
     pub fn metrics(&self) -> &GateMetrics {

@@ -13,6 +13,7 @@ pub mod egress;
 mod metered;
 mod metrics;
 mod models;
+mod outgoing;
 mod policy;
 mod porter;
 pub mod providers;

@@ -5,8 +5,9 @@ mod answers;
 
 pub use answers::{answer, loaded};
 
-use crate::{Kind, Refusal, refusal::quoted};
-use std::collections::BTreeMap;
+use crate::{Kind, Refusal, refusal::quoted, routes::RouteTable};
+use contracts::RouteAlias;
+use std::{borrow::Cow, collections::BTreeMap};
 
 const MAX_NAME_BYTES: usize = 256;
 
@@ -34,6 +35,25 @@ pub struct ModelMap {
 impl ModelMap {
     pub fn new(aliases: impl IntoIterator<Item = (String, String)>, unlisted: Unlisted) -> Self {
         Self { aliases: aliases.into_iter().collect(), unlisted }
+    }
+
+    /// One name and no other.
+    pub fn one(alias: &str, model: &str) -> Self {
+        Self::new([(alias.to_owned(), model.to_owned())], Unlisted::Refused)
+    }
+
+    /// Together with the names that routes have. A default route takes every other name.
+    pub(crate) fn with_routes(&self, table: &RouteTable) -> Cow<'_, Self> {
+        let names = table.names(None);
+        if names.is_empty() {
+            return Cow::Borrowed(self);
+        }
+        let mut all = self.clone();
+        if names.contains(&RouteAlias::DEFAULT) {
+            all.unlisted = Unlisted::Means(RouteAlias::DEFAULT.to_owned());
+        }
+        all.aliases.extend(names.into_iter().map(|name| (name.to_owned(), name.to_owned())));
+        Cow::Owned(all)
     }
 
     /// The part of it that is named here. A name that the whole map would refuse is refused still.

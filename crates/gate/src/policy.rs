@@ -11,7 +11,8 @@ use std::{
 
 #[derive(Clone)]
 pub struct Policy {
-    pub upstream: Upstream,
+    /// For models that no route has; none on a node that has routes only.
+    pub upstream: Option<Upstream>,
     pub models: ModelMap,
     pub bodies: BodyPolicy,
     /// What no job may exceed.

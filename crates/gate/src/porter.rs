@@ -2,24 +2,18 @@
 //! comes through the door is taken as hostile, the sidecar's word included.
 
 use crate::{
-    Answer as OwnAnswer, Ask, Call, Endpoint, Forward, Framing, Kind, Meter, ModelMap, Policy,
-    Prepared, Refusal, Tenant, UsageFilter,
-    account::{Account, Caller},
-    answer, call, check_encoding,
-    door::Inner,
-    loaded,
-    metered::Metered,
-    prepare,
-    surface::dialect_of,
+    Answer as OwnAnswer, Call, Kind, ModelMap, Policy, Refusal, Tenant, answer, call,
+    check_encoding, door::Inner, outgoing::Outgoing, routes::RouteError, surface::dialect_of,
 };
 use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE,
+    HeaderValue, Request, Response, StatusCode,
+    header::{CONTENT_TYPE, RETRY_AFTER},
     request::Parts,
 };
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
-use relay::{Answer, AnswerBody, Dialect, Handler, RelayError, RequestBody, StreamFormat, headers};
+use relay::{Answer, AnswerBody, Dialect, Handler, RelayError};
 use std::{
     borrow::Cow,
     sync::{Arc, OnceLock},
@@ -40,13 +34,15 @@ pub(crate) struct Porter {
 }
 
 /// Why a call does not get an upstream's answer.
-enum Denied {
+pub(crate) enum Denied {
     /// By policy.
     Refused(Refusal),
     /// Its body did not come, or not as it should.
     Unread(RelayError),
     /// On its way; its account has told so.
     Failed(RelayError),
+    /// Nobody is there to serve it.
+    Unserved(RouteError),
 }
 
 impl From<Refusal> for Denied {
@@ -76,6 +72,7 @@ impl Handler for Porter {
                 relay::refusal(dialect, &error)
             }
             Err(Denied::Failed(error)) => relay::refusal(dialect, &error),
+            Err(Denied::Unserved(error)) => unserved(dialect, &error),
         }
     }
 }
@@ -94,9 +91,11 @@ impl Porter {
         began: Instant,
     ) -> Result<Answer, Denied> {
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        let table = Arc::clone(&self.inner.routes.borrow());
+        let models = policy.models.with_routes(&table);
         let models = match &tenant.models {
-            Some(names) => Cow::Owned(policy.models.narrowed(names)),
-            None => Cow::Borrowed(&policy.models),
+            Some(names) => Cow::Owned(models.narrowed(names)),
+            None => models,
         };
         match call(&head.method, target.as_bytes(), &head.headers)? {
             Call::Answer(asked) => self.answer(&asked, policy, &models, body).await,
@@ -109,16 +108,19 @@ impl Porter {
                 let _place = self.bodies.acquire_many(place.min(most)).await;
                 let body = read(body, policy.max_body_bytes, policy.body_time).await;
                 let body = body.map_err(Denied::Unread)?;
-                match prepare(endpoint, &body, policy.bodies, &models)? {
-                    Prepared::Load { alias } => {
-                        let chat = endpoint == Endpoint::OllamaChat;
-                        Ok(said(StatusCode::OK, loaded(&alias, chat)))
-                    }
-                    Prepared::Forward(forward) => {
-                        let sent = Sent { endpoint, query, headers: &head.headers, forward, began };
-                        self.forward(tenant, policy, sent).await
-                    }
-                }
+                let call = Outgoing {
+                    inner: &self.inner,
+                    tenant,
+                    policy,
+                    table: &table,
+                    models: &models,
+                    endpoint,
+                    query,
+                    headers: &head.headers,
+                    body,
+                    began,
+                };
+                call.go().await
             }
         }
     }
@@ -133,31 +135,6 @@ impl Porter {
         let body = read(body, MAX_QUESTION_BYTES, policy.body_time).await;
         let body = body.map_err(Denied::Unread)?;
         Ok(said(StatusCode::OK, answer(asked, &body, models)?))
-    }
-
-    async fn forward(
-        &self,
-        tenant: &Tenant,
-        policy: &Policy,
-        sent: Sent<'_>,
-    ) -> Result<Answer, Denied> {
-        let Sent { endpoint, query, headers, forward, began } = sent;
-        let ask = Ask::of_call(forward.body.len(), endpoint.generates(), forward.max_output_tokens);
-        let reservation = tenant.budget.reserve(ask)?;
-        let caller = Caller { task: tenant.task.clone(), job: tenant.job.clone() };
-        let inner = Arc::clone(&self.inner);
-        let mut account = Account::open(inner, caller, endpoint, &forward, reservation, began);
-        let hides_usage = forward.hides_usage;
-        let request = upstream_request(endpoint, query, headers, forward.body);
-        let request = request.map_err(Denied::Failed)?;
-        let dialect = endpoint.dialect();
-        match policy.upstream.send(request, dialect).await {
-            Err(error) => {
-                account.failed(&error);
-                Err(Denied::Failed(error))
-            }
-            Ok(response) => Ok(metered(response, account, endpoint, hides_usage)),
-        }
     }
 
     fn deny(&self, tenant: &Tenant, head: &Parts, reason: &'static str, status: StatusCode) {
@@ -176,59 +153,6 @@ impl Porter {
             "a call"
         );
     }
-}
-
-/// A call that may go, and what goes with it.
-struct Sent<'a> {
-    endpoint: Endpoint,
-    query: Option<&'static str>,
-    headers: &'a HeaderMap,
-    forward: Forward,
-    began: Instant,
-}
-
-/// A request of our own: nothing of the client's crosses but what is on a list.
-fn upstream_request(
-    endpoint: Endpoint,
-    query: Option<&'static str>,
-    client: &HeaderMap,
-    body: Bytes,
-) -> Result<Request<RequestBody>, RelayError> {
-    let target = match query {
-        Some(query) => format!("{}?{query}", endpoint.path()),
-        None => endpoint.path().to_owned(),
-    };
-    let mut request = Request::new(RequestBody::whole(body));
-    *request.method_mut() = Method::POST;
-    // Both parts are words of ours.
-    *request.uri_mut() = target.parse().map_err(|_| relay::request::Refusal::Target)?;
-    let mut headers = client.clone();
-    headers::strip_hop_by_hop(&mut headers);
-    headers::strip_credentials(&mut headers);
-    headers::REQUEST.apply(&mut headers);
-    *request.headers_mut() = headers;
-    Ok(request)
-}
-
-fn metered(
-    response: Response<relay::Relayed>,
-    mut account: Account,
-    endpoint: Endpoint,
-    hides_usage: bool,
-) -> Answer {
-    let (mut head, relayed) = response.into_parts();
-    let format = StreamFormat::of(&head.headers);
-    let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let framing = Framing::of_content_type(content_type);
-    let is_success = head.status.is_success();
-    let meter = is_success.then(|| Meter::new(endpoint, framing));
-    account.answered(head.status.as_u16(), meter);
-    headers::RESPONSE.apply(&mut head.headers);
-    // An error is passed on as it is: it has no end mark and no usage.
-    let format = format.filter(|_| is_success);
-    let filter = (hides_usage && format.is_some()).then(UsageFilter::default);
-    let body = Metered::new(relayed, account, filter, endpoint.dialect(), format);
-    Response::from_parts(head, AnswerBody::Other(body.boxed_unsync()))
 }
 
 /// Reads a body to its end, within its bounds.
@@ -271,7 +195,18 @@ fn refused(dialect: Dialect, refusal: &Refusal) -> Answer {
     answer
 }
 
-fn said(status: StatusCode, (content_type, body): (HeaderValue, Bytes)) -> Answer {
+/// Names the hop and the cause, in the client's own dialect.
+fn unserved(dialect: Dialect, error: &RouteError) -> Answer {
+    let json = HeaderValue::from_static("application/json");
+    let body = dialect.error_body(error.status(), error.code(), &error.to_string());
+    let mut answer = said(error.status(), (json, body));
+    if let Some(wait) = error.retry_in() {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+    }
+    answer
+}
+
+pub(crate) fn said(status: StatusCode, (content_type, body): (HeaderValue, Bytes)) -> Answer {
     let mut answer = Response::new(AnswerBody::Whole(Full::new(body)));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, content_type);

@@ -141,7 +141,8 @@ pub(crate) async fn plan(node: &Node, spec: &SandboxSpec) -> Result<Plan, JobErr
 /// Never a silent run without: a node that can't says so.
 async fn check_inference(node: &Node) -> Result<(), JobError> {
     let reason = match &node.inner.config.gate {
-        None => "this node has no upstream for inference".to_owned(),
+        Some(gate) if !gate.has_upstream() => "this node has no upstream and no route".to_owned(),
+        None => "this node has no inference".to_owned(),
         Some(_) => match node.inner.engine.inference().await {
             Ok(()) => return Ok(()),
             Err(error) if error.is_callers() => error.to_string(),

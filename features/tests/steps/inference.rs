@@ -14,7 +14,7 @@ use std::{
 const CURL_IMAGE: &str = "localhost/pinfold/sdk-python:latest";
 
 /// What the node may offer: each name but one of the dev model's.
-const MODELS: &str = "dev,small=dev,long-1000000,fail-429,fail-500,fail-529,fail-bytes,fail-cut,\
+const MODELS: &str = "dev,small=dev,long-5000,long-100000,fail-429,fail-500,fail-529,fail-bytes,fail-cut,\
                       fail-error-in-200,fail-gzip,fail-huge,fail-malformed,fail-redirect,fail-reset,\
                       fail-silent,fail-slow-headers,fail-stall";
 
@@ -209,7 +209,7 @@ fn counts(world: &mut World, calls: u64, refusals: u64) {
 
 #[given("a job that listens to a stream without end")]
 async fn listens(world: &mut World) {
-    let body = json!({"model": "long-1000000", "prompt": "go on"});
+    let body = json!({"model": "long-100000", "prompt": "go on"});
     let script = format!(
         "exec wget -qO- --header 'content-type: application/json' --post-data '{body}' \
          $OLLAMA_BASE_URL/api/generate > /dev/null"
@@ -243,7 +243,7 @@ async fn call_ends(world: &mut World, most: u64) {
 
 #[when("a job begins a thousand streams and breaks each off")]
 async fn thousand(world: &mut World) {
-    let body = json!({"model": "long-1000000", "prompt": "go on"}).to_string();
+    let body = json!({"model": "long-5000", "prompt": "go on"}).to_string();
     let program = format!(
         "import socket\n\
          body = {body:?}\n\

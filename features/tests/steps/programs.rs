@@ -42,7 +42,8 @@ fn said(world: &World) -> Vec<Value> {
 fn all_well(world: &mut World) {
     for line in said(world) {
         assert_eq!(line["outcome"], "ok", "{line}");
-        assert_ne!((&line["text"], &line["pieces"]), (&json!(""), &json!(0)), "{line}");
+        // A count has no text.
+        assert!(line["text"] != "" || line["case"] == "count", "{line}");
     }
 }
 

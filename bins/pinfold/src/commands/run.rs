@@ -13,6 +13,7 @@ use contracts::{
     JobId, TaskId, Version,
     event::{OutputChunk, name},
     file::{InputFile, check_path},
+    inference::InferenceSpec,
     job::{JobRequest, JobResult, JobView, Outcome, Reason, Status},
     limits::LimitsRequest,
     sandbox::SandboxSpec,
@@ -82,6 +83,11 @@ fn request(options: &Run) -> anyhow::Result<JobRequest> {
             command: options.command.clone(),
             env: options.env.iter().cloned().collect(),
             timeout_seconds: options.timeout,
+            use_inference: options.inference,
+            inference: (!options.models.is_empty()).then(|| InferenceSpec {
+                models: Some(options.models.clone()),
+                ..InferenceSpec::default()
+            }),
             limits,
             stdin_open: options.stdin,
             files,

@@ -1,7 +1,7 @@
 //! Where inference goes, which models there are, and how much of them one job may use.
 
 use contracts::{Faults, ImageRef, inference::Caps};
-use gate::{BodyPolicy, Gate, ModelMap, Policy, Unlisted};
+use gate::{BodyPolicy, ModelMap, Policy, Unlisted};
 use relay::{Location, Timeouts, Trust, Upstream};
 use std::{path::PathBuf, time::Duration};
 
@@ -9,7 +9,8 @@ use std::{path::PathBuf, time::Duration};
 #[command(next_help_heading = "Inference")]
 pub struct InferenceSettings {
     /// Where inference goes: `http://…`, `https://…` or `unix:///path` of an Ollama or whatever
-    /// speaks as it does. Without it, jobs that want inference are refused.
+    /// speaks as it does, for models that no route has. Without it and without routes, jobs that want
+    /// inference are refused.
     #[arg(long, env = "OLLAMA_UPSTREAM_URL")]
     ollama_upstream_url: Option<String>,
 
@@ -77,24 +78,15 @@ pub struct InferenceSettings {
 }
 
 impl InferenceSettings {
-    /// The gate, and the sidecar's image; none on a node without inference.
-    pub(super) fn read(&self, faults: &mut Faults) -> Option<(Gate, ImageRef)> {
-        let url = self.ollama_upstream_url.as_deref()?;
-        let location = url.parse::<Location>();
-        let location =
-            location.map_err(|error| faults.add("OLLAMA_UPSTREAM_URL", error.to_string())).ok();
+    /// The gate's policy, and the sidecar's image; none if there is a fault.
+    pub(super) fn read(&self, faults: &mut Faults) -> Option<(Policy, ImageRef)> {
         let image = ImageRef::new(&*self.inference_proxy_image);
         let image =
             image.map_err(|error| faults.add("INFERENCE_PROXY_IMAGE", error.to_string())).ok();
         self.check_times(faults);
         let models = self.models(faults);
-        let location = location?;
-        // Authorities are read only for an upstream that needs them.
-        let trust = location.is_tls().then(|| Trust::load(self.inference_ca_file.as_deref()));
-        let trust =
-            trust.transpose().map_err(|error| faults.add("INFERENCE_CA_FILE", error.to_string()));
         let policy = Policy {
-            upstream: Upstream::new(location, trust.ok()?, self.timeouts()),
+            upstream: self.upstream(faults),
             models,
             bodies: BodyPolicy {
                 allows_remote_media: self.inference_remote_media,
@@ -109,7 +101,18 @@ impl InferenceSettings {
             max_body_bytes: self.inference_max_body_bytes,
             body_time: Duration::from_millis(self.inference_request_body_ms),
         };
-        Some((Gate::new(policy), image?))
+        Some((policy, image?))
+    }
+
+    fn upstream(&self, faults: &mut Faults) -> Option<Upstream> {
+        let location = self.ollama_upstream_url.as_deref()?.parse::<Location>();
+        let location =
+            location.map_err(|error| faults.add("OLLAMA_UPSTREAM_URL", error.to_string())).ok()?;
+        // Authorities are read only for an upstream that needs them.
+        let trust = location.is_tls().then(|| Trust::load(self.inference_ca_file.as_deref()));
+        let trust =
+            trust.transpose().map_err(|error| faults.add("INFERENCE_CA_FILE", error.to_string()));
+        Some(Upstream::new(location, trust.ok()?, self.timeouts()))
     }
 
     fn timeouts(&self) -> Timeouts {

@@ -80,7 +80,7 @@ impl PoolSettings {
         }
         let mut shapes = Vec::new();
         for (index, shape) in written.into_iter().enumerate() {
-            let message = format!("shape {index}: this node has no OLLAMA_UPSTREAM_URL");
+            let message = format!("shape {index}: a node without Podman has no inference");
             faults.require(has_inference || !shape.use_inference, "POOL_SHAPES", message);
             match Limits::granted(&shape.limits, default_limits, max_limits) {
                 Ok(limits) => shapes.push(ConfiguredShape {
