@@ -93,7 +93,6 @@ fn a_result_is_what_the_dispatcher_reads() {
         },
         artifacts: Vec::new(),
         artifacts_truncated: false,
-        inference: None,
         sba_result: None,
         inference: None,
     };
