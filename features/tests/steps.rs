@@ -6,6 +6,7 @@ mod hostile;
 mod inference;
 mod jobs;
 mod kernels;
+mod keys;
 mod node;
 mod pool;
 mod programs;

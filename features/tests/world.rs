@@ -78,6 +78,12 @@ impl World {
         self.start().await;
     }
 
+    /// A node with sandboxes, and somebody who may configure it.
+    pub(crate) async fn start_with_admin(&mut self) {
+        self.settings.push(("WORKER_API_ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.to_owned()));
+        self.start().await;
+    }
+
     /// Every file that the node keeps, and its log.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let kept = entries(&self.folder.path().join("state"));
