@@ -28,7 +28,7 @@ Feature: A sandbox with inference
       | curl.sh          | unary stream tools embed models abort                                         |
 
   Scenario Outline: No fault of the upstream looks like success
-    When a job runs the program "<program>" with the cases "cut reset redirect stall silent slow-headers error-429 error-500 error-529 whole-cut whole-stall large"
+    When a job runs the program "<program>" with the cases "cut malformed reset redirect stall silent slow-headers error-429 error-500 error-529 whole-cut whole-stall large"
     Then no case ended well
 
     Examples:

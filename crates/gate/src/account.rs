@@ -98,7 +98,8 @@ impl Account {
         self.meter = meter;
     }
 
-    pub(crate) fn read(&mut self, data: &[u8]) {
+    /// False once there was a frame that can't be read.
+    pub(crate) fn read(&mut self, data: &[u8]) -> bool {
         self.bytes_out += data.len() as u64;
         if let Some(meter) = &mut self.meter {
             meter.feed(data);
@@ -106,6 +107,7 @@ impl Account {
                 self.first_text = Some(self.began.elapsed());
             }
         }
+        !self.meter.as_ref().is_some_and(Meter::is_garbled)
     }
 
     /// The answer is there to its last byte. False for a stream whose own end mark is missing.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Flows ──(complete)──► Done
-//!   └──(over, but without the dialect's end mark)──► Spoke: the last frame says so ──► Aborts
+//!   └──(over without the dialect's end mark, or a frame that can't be read)
+//!        └──► Spoke: the last frame says so ──► Aborts
 //! ```
 
 use crate::{UsageFilter, account::Account};
@@ -28,9 +29,11 @@ pub(crate) struct Metered {
 enum State {
     Flows,
     Done,
+    /// What comes next is the word of the error.
+    Fails(RelayError),
     /// What was said last must reach the socket before the connection breaks.
-    Spoke,
-    Aborts,
+    Spoke(RelayError),
+    Aborts(RelayError),
 }
 
 impl Metered {
@@ -48,19 +51,26 @@ impl Metered {
     fn over(&mut self) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
         let held = self.filter.take().map(UsageFilter::finish).unwrap_or_default();
         let is_whole = self.account.complete(self.format.is_some());
-        self.state = if is_whole { State::Done } else { State::Spoke };
-        let last = match self.format.filter(|_| !is_whole && held.is_empty()) {
-            None => held,
-            Some(format) => {
-                let error = RelayError::Unfinished;
-                let (status, code) = (error.status(), error.code());
-                self.dialect.error_frame(format, status, code, &error.to_string())
-            }
-        };
-        match last.is_empty() {
-            true => Poll::Ready(None),
-            false => Poll::Ready(Some(Ok(Frame::data(last)))),
+        if !is_whole && held.is_empty() {
+            return self.speak(RelayError::Unfinished);
         }
+        self.state = if is_whole { State::Done } else { State::Spoke(RelayError::Unfinished) };
+        match held.is_empty() {
+            true => Poll::Ready(None),
+            false => Poll::Ready(Some(Ok(Frame::data(held)))),
+        }
+    }
+
+    /// Puts the error into the stream, as its last word.
+    fn speak(&mut self, error: RelayError) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
+        let Some(format) = self.format else {
+            self.state = State::Done;
+            return Poll::Ready(Some(Err(error)));
+        };
+        let (status, code) = (error.status(), error.code());
+        let frame = self.dialect.error_frame(format, status, code, &error.to_string());
+        self.state = State::Spoke(error);
+        Poll::Ready(Some(Ok(Frame::data(frame))))
     }
 }
 
@@ -73,30 +83,36 @@ impl Body for Metered {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
         let this = &mut *self;
-        match this.state {
-            State::Flows => {}
+        match std::mem::replace(&mut this.state, State::Done) {
+            State::Flows => this.state = State::Flows,
             State::Done => return Poll::Ready(None),
-            State::Spoke => {
-                this.state = State::Aborts;
+            State::Fails(error) => return this.speak(error),
+            State::Spoke(error) => {
+                this.state = State::Aborts(error);
                 // The connection flushes what it has when there is nothing more at the moment.
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            State::Aborts => {
-                this.state = State::Done;
-                return Poll::Ready(Some(Err(RelayError::Unfinished)));
-            }
+            State::Aborts(error) => return Poll::Ready(Some(Err(error))),
         }
         loop {
             let read = std::task::ready!(Pin::new(&mut this.relayed).poll_frame(cx));
             return Poll::Ready(match read {
                 Some(Ok(frame)) => {
                     let Ok(data) = frame.into_data() else { continue };
-                    this.account.read(&data);
+                    let is_readable = this.account.read(&data);
                     let data = match &mut this.filter {
                         Some(filter) => filter.feed(&data),
                         None => data,
                     };
+                    if !is_readable && this.format.is_some() {
+                        this.account.failed(&RelayError::Garbled);
+                        this.state = State::Fails(RelayError::Garbled);
+                        if data.is_empty() {
+                            return this.speak(RelayError::Garbled);
+                        }
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
+                    }
                     // An answer of known length is not asked for more than that.
                     if this.format.is_none() && this.relayed.is_end_stream() {
                         this.account.complete(false);
@@ -120,7 +136,7 @@ impl Body for Metered {
         match self.state {
             State::Flows => self.format.is_none() && self.relayed.is_end_stream(),
             State::Done => true,
-            State::Spoke | State::Aborts => false,
+            State::Fails(_) | State::Spoke(_) | State::Aborts(_) => false,
         }
     }
 

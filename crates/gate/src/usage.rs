@@ -68,6 +68,8 @@ struct Counts {
     output_is_final: bool,
     text_bytes: u64,
     finished: bool,
+    /// A frame that is no JSON was among them.
+    garbled: bool,
 }
 
 /// Roughly how many tokens so many bytes of text are.
@@ -141,6 +143,11 @@ impl Meter {
         }
     }
 
+    /// A frame could not be read. Some clients pass over such a frame and call the rest a success.
+    pub fn is_garbled(&self) -> bool {
+        self.counts.garbled
+    }
+
     /// The model has said something: from here on the call is not repeated.
     pub fn has_output(&self) -> bool {
         self.counts.text_bytes > 0
@@ -178,6 +185,8 @@ impl Counts {
             self.finished |= ends;
         } else if let Ok(frame) = serde_json::from_slice(frame) {
             self.read_frame(endpoint, &frame);
+        } else {
+            self.garbled |= !frame.trim_ascii().is_empty();
         }
     }
 

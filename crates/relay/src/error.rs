@@ -31,6 +31,9 @@ pub enum RelayError {
     /// For one who knows the stream's end mark and did not see it.
     #[error("the upstream ended its stream before it was complete")]
     Unfinished,
+    /// For one who reads the stream's frames.
+    #[error("the upstream's stream holds a frame that can't be read")]
+    Garbled,
     #[error("the upstream was silent for {0:?} in its answer")]
     Idle(Duration),
     #[error("the upstream's answer was not complete within {0:?}")]
@@ -48,7 +51,8 @@ impl RelayError {
             | Self::Cut(_)
             | Self::Malformed(_)
             | Self::Redirect
-            | Self::Unfinished => StatusCode::BAD_GATEWAY,
+            | Self::Unfinished
+            | Self::Garbled => StatusCode::BAD_GATEWAY,
             Self::SlowConnect(_)
             | Self::UnreadRequest(_)
             | Self::SlowAnswer(_)
@@ -71,6 +75,7 @@ impl RelayError {
             Self::Malformed(_) => "upstream_malformed",
             Self::Redirect => "upstream_redirect",
             Self::Unfinished => "upstream_unfinished",
+            Self::Garbled => "upstream_garbled",
             Self::Idle(_) => "upstream_idle",
             Self::Total(_) => "upstream_total_timeout",
         }

@@ -75,6 +75,7 @@ impl From<&RelayError> for Outcome {
             | RelayError::Total(_) => Self::Timeout,
             RelayError::Cut(_)
             | RelayError::Unfinished
+            | RelayError::Garbled
             | RelayError::Malformed(_)
             | RelayError::Redirect => Self::Broken,
             RelayError::Refused(_)

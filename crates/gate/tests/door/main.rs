@@ -68,6 +68,17 @@ async fn a_stream_without_its_end_mark_never_ends_well() {
 }
 
 #[tokio::test]
+async fn a_frame_that_cannot_be_read_ends_the_stream_as_an_error() {
+    let world = World::open().await;
+    world.admit(Caps::default(), None);
+    world.upstream.says(&stream(&[FRAME, "data: {\"choices\":[{\n\n", FRAME, USAGE, DONE]));
+    let answer = world.post(CHAT, ASK).await;
+    assert!(answer.contains(FRAME) && answer.contains("upstream_garbled"), "{answer}");
+    assert!(!answer.ends_with("0\r\n\r\n"), "{answer}");
+    assert_eq!(world.door.usage().unwrap().requests, 1);
+}
+
+#[tokio::test]
 async fn a_spent_budget_refuses_and_the_upstream_hears_nothing_of_it() {
     let world = World::open().await;
     world.admit(Caps { max_requests: Some(1), ..Caps::default() }, None);
