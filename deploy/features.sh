@@ -3,7 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 trap 'deploy/podman-service.sh stop' EXIT
-deploy/images.sh
+# By Podman itself: the service below does not run yet.
+env -u CONTAINER_HOST deploy/images.sh
 deploy/podman-service.sh start
 export PINFOLD_BIN_DIR=$PWD/target/pinfold/test
 cargo test --package features --test features --quiet -- "$@"

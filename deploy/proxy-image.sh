@@ -4,6 +4,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# Built by Podman itself: a service, which others may have set, need not run yet.
+unset CONTAINER_HOST
 CONTAINERS_CONF=$(deploy/containers-conf.sh)
 export CONTAINERS_CONF
 readonly image=localhost/pinfold/inference-proxy:latest
