@@ -25,10 +25,14 @@ pub async fn run(config: Checked) -> anyhow::Result<()> {
     // Before anything listens: a signal that comes early must not be lost.
     let signalled = signals::first(&stop).context("signals can't be heard")?;
     let proxy = Arc::new(Proxy::new(config.upstream, config.max_body_bytes));
+    let mut listening = Vec::new();
+    for place in config.places {
+        listening.push(listen(place).await?);
+    }
+    // Whoever reads of one place may call at any: it is told when all of them take calls.
     let mut serving = JoinSet::new();
     let mut places = Vec::new();
-    for place in config.places {
-        let (listener, place) = listen(place).await?;
+    for (listener, place) in listening {
         tracing::info!(%place, version = env!("CARGO_PKG_VERSION"), "inference-proxy listens");
         serving.spawn(relay::serve(listener, Arc::clone(&proxy), config.limits, stop.clone()));
         places.push(place);
