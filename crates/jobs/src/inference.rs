@@ -1,27 +1,27 @@
 //! A job's or a session's way to inference: the door of its sandbox, opened to it and closed again.
 
 use crate::{JobError, Node};
-use contracts::{
-    SandboxId,
-    inference::{InferenceSpec, InferenceUsage},
-};
+use contracts::{SandboxId, TaskId, inference::InferenceUsage, sandbox::SandboxSpec};
 use gate::{Budget, Tenant};
 
-/// Opens the door of a sandbox to whoever claimed it.
+/// Opens the door of a sandbox to whoever claimed it, if that one has asked for inference.
 pub(crate) fn admit(
     node: &Node,
     sandbox: &SandboxId,
-    task: &str,
+    spec: &SandboxSpec,
+    task: &TaskId,
     owner: &str,
-    spec: Option<&InferenceSpec>,
 ) -> Result<(), JobError> {
+    if !spec.use_inference {
+        return Ok(());
+    }
     let no_way = |what: &'static str| JobError::fault("gate", what);
     let gate = node.inner.config.gate.as_ref().ok_or_else(|| no_way("the node has no gate"))?;
     let door = node.inner.sandboxes.door(sandbox);
     let door = door.ok_or_else(|| no_way("the sandbox has no door"))?;
-    let spec = spec.cloned().unwrap_or_default();
+    let spec = spec.inference.clone().unwrap_or_default();
     let tenant = Tenant {
-        task: task.to_owned(),
+        task: task.to_string(),
         job: owner.to_owned(),
         budget: Budget::new(gate.policy().caps.and(spec.budget)),
         models: spec.models,

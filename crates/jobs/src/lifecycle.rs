@@ -173,14 +173,9 @@ impl Run<'_> {
         self.watch(sandbox, exec, started_at, deadline_at, timings).await
     }
 
-    /// Lets the job's calls through the gate, if it has asked for that.
     fn admit(&self, sandbox: &Sandbox) -> Result<(), JobError> {
         let JobRequest { task_id, job_id, sandbox: spec, .. } = &self.job.request;
-        if !spec.use_inference {
-            return Ok(());
-        }
-        let asked = spec.inference.as_ref();
-        inference::admit(self.node, sandbox.id(), task_id.as_str(), job_id.as_str(), asked)
+        inference::admit(self.node, sandbox.id(), spec, task_id, job_id.as_str())
     }
 
     /// Puts the files in place and sends the command.

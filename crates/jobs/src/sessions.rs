@@ -288,14 +288,9 @@ async fn keep(node: Node, session: Arc<LiveSession>) {
     session.closed.send_replace(true);
 }
 
-/// Lets the session's calls through the gate, if it has asked for that.
 fn admit(node: &Node, request: &SessionRequest, sandbox: &Sandbox) -> Result<(), JobError> {
     let SessionRequest { task_id, session_id, sandbox: spec, .. } = request;
-    if !spec.use_inference {
-        return Ok(());
-    }
-    let asked = spec.inference.as_ref();
-    inference::admit(node, sandbox.id(), task_id.as_str(), session_id.as_str(), asked)
+    inference::admit(node, sandbox.id(), spec, task_id, session_id.as_str())
 }
 
 /// A session of an earlier life: adopted, or told to be lost.
