@@ -3,7 +3,7 @@
 use contracts::{ImageRef, SandboxId, link::FileError};
 use std::time::Duration;
 
-type Source = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {

@@ -40,6 +40,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::net::UnixListener;
 
 /// From the start of a container until its agent has said hello. A loaded host takes a second or
 /// two; beyond this the container is as good as dead.
@@ -196,8 +197,7 @@ impl PodmanEngine {
         pod: &Pod,
     ) -> Result<Sandbox, EngineError> {
         let failed = |e: EngineError| EngineError::step(phase::START, e);
-        let gate = pod.gate.listen(GATE_SOCKET).and_then(folder::Listening::keep);
-        let gate = gate.map_err(|e| EngineError::step(phase::GATE, e))?;
+        let gate = listen_at(pod)?;
         let image = self.proxy().await.map_err(failed)?;
         let between = spec::Between {
             sandbox: sandbox.id(),
@@ -222,8 +222,7 @@ impl PodmanEngine {
         enclosure: &PodmanEnclosure,
         pod: &Pod,
     ) -> Result<Sandbox, EngineError> {
-        let gate = pod.gate.listen(GATE_SOCKET).and_then(folder::Listening::keep);
-        let gate = gate.map_err(|e| EngineError::step(phase::GATE, e))?;
+        let gate = listen_at(pod)?;
         let name = spec::sidecar_name(sandbox.id());
         enclosure.stands_beside(Sidecar::find(&self.api, &name).await?);
         Ok(sandbox.with_gate(gate))
@@ -235,6 +234,12 @@ impl PodmanEngine {
             None => Err(no_inference()),
         }
     }
+}
+
+/// Where the sidecar will call.
+fn listen_at(pod: &Pod) -> Result<UnixListener, EngineError> {
+    let gate = pod.gate.listen(GATE_SOCKET).and_then(folder::Listening::keep);
+    gate.map_err(|e| EngineError::step(phase::GATE, e))
 }
 
 fn no_inference() -> EngineError {

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use contracts::{
     SandboxId,
     link::{
-        Command, ExecId, ExecStatus, MAX_CHUNK_BYTES, RequestId, Root, ToAgent, Truncation,
+        Command, End, ExecId, ExecStatus, MAX_CHUNK_BYTES, RequestId, Root, ToAgent, Truncation,
         kernel::{Cell, ToKernels},
     },
     sandbox::path,
@@ -106,6 +106,15 @@ pub struct Sandbox {
     adopted: Mutex<Adopted>,
     /// Where its sidecar calls, until somebody serves it.
     gate: Mutex<Option<UnixListener>>,
+}
+
+/// All of a command that nobody watches.
+#[derive(Debug, Default)]
+pub struct ReadOut {
+    /// None if the link was lost before.
+    pub end: Option<End>,
+    /// Both streams, as they came.
+    pub output: Vec<u8>,
 }
 
 /// One command in a sandbox.
@@ -202,6 +211,20 @@ impl Sandbox {
     /// Lets the agent drop an ended command's output.
     pub async fn forget(&self, exec: ExecId) -> Result<(), LinkError> {
         self.link.send(ToAgent::Forget { exec }).await
+    }
+
+    /// Reads a command to its end and lets the agent drop it. Its caps bound what is kept.
+    pub async fn read_out(&self, mut exec: Exec) -> Result<ReadOut, LinkError> {
+        let mut read = ReadOut::default();
+        while let Some(event) = exec.next().await {
+            match event {
+                ExecEvent::Output { data, .. } => read.output.extend(data),
+                ExecEvent::Exited(exited) => read.end = Some(exited.end),
+                ExecEvent::Started => {}
+            }
+        }
+        self.forget(exec.id()).await?;
+        Ok(read)
     }
 
     /// Proves that the agent answers.

@@ -24,7 +24,7 @@ use contracts::{
     code::Language,
     link::{End, kernel::Cell},
 };
-use executor::{ExecEvent, LinkError, Sandbox};
+use executor::{LinkError, Sandbox};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
@@ -212,15 +212,8 @@ pub(crate) async fn begin(
         flood_bytes: 1 << 20,
         backstop_ms: 0,
     };
-    let mut exec = sandbox.start_cell(cell).await?;
-    let mut end = None;
-    while let Some(event) = exec.next().await {
-        if let ExecEvent::Exited(exited) = event {
-            end = Some(exited.end);
-        }
-    }
-    sandbox.forget(exec.id()).await?;
-    Ok(end)
+    let exec = sandbox.start_cell(cell).await?;
+    Ok(sandbox.read_out(exec).await?.end)
 }
 
 const SIGINT: i32 = 2;

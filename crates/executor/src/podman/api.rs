@@ -4,7 +4,7 @@
 //! `no_new_privilages`, which Podman ignores in silence.
 
 use super::{pod::phase, spec::ContainerSpec};
-use crate::{EngineError, Found, Labels};
+use crate::{EngineError, Found, Labels, error::Source};
 use contracts::{ImageRef, SandboxId, sandbox::label};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Request, StatusCode, body::Bytes, header};
@@ -125,18 +125,14 @@ impl Api {
 
     /// Removes a pod with all its containers. Gone already is done.
     pub(super) async fn remove_pod(&self, name: &str) -> Result<(), EngineError> {
-        let mut pauses = REMOVE_PAUSES_MS.iter();
+        let mut patience = Patience::default();
         loop {
-            let error = match self.podman.pods().get(name).remove().await {
+            match self.podman.pods().get(name).remove().await {
                 Ok(report) if report.err.is_none() => return Ok(()),
-                Ok(_) => "a container of the pod resists".into(),
-                Err(ApiError::Fault { code, .. }) if code.as_u16() == 404 => return Ok(()),
-                Err(error) => Box::<dyn std::error::Error + Send + Sync>::from(error),
-            };
-            let Some(&pause) = pauses.next() else {
-                return Err(EngineError::step("remove", error));
-            };
-            tokio::time::sleep(Duration::from_millis(pause)).await;
+                Ok(_) => patience.wait_after("a container of the pod resists").await?,
+                Err(error) if is_gone(&error) => return Ok(()),
+                Err(error) => patience.wait_after(error).await?,
+            }
         }
     }
 
@@ -178,17 +174,13 @@ impl Api {
     /// Removes a container by id or name, killing it if it runs. Gone already is done.
     pub(super) async fn remove(&self, container: &str) -> Result<(), EngineError> {
         let opts = ContainerDeleteOpts::builder().force(true).volumes(true).timeout(0).build();
-        let mut pauses = REMOVE_PAUSES_MS.iter();
+        let mut patience = Patience::default();
         loop {
-            let error = match self.podman.containers().get(container).delete(&opts).await {
+            match self.podman.containers().get(container).delete(&opts).await {
                 Ok(()) => return Ok(()),
-                Err(ApiError::Fault { code, .. }) if code.as_u16() == 404 => return Ok(()),
-                Err(error) => error,
-            };
-            let Some(&pause) = pauses.next() else {
-                return Err(EngineError::step("remove", error));
-            };
-            tokio::time::sleep(Duration::from_millis(pause)).await;
+                Err(error) if is_gone(&error) => return Ok(()),
+                Err(error) => patience.wait_after(error).await?,
+            }
         }
     }
 
@@ -208,7 +200,7 @@ impl Api {
     pub(super) async fn image(&self, image: &ImageRef) -> Result<Option<Inspected>, EngineError> {
         let inspected = match self.podman.images().get(encoded(image)).inspect().await {
             Ok(inspected) => inspected,
-            Err(ApiError::Fault { code, .. }) if code.as_u16() == 404 => return Ok(None),
+            Err(error) if is_gone(&error) => return Ok(None),
             Err(error) => return Err(unreachable(error)),
         };
         let (env, entrypoint, cmd) = match inspected.config {
@@ -236,6 +228,30 @@ impl Api {
         }
         Ok(())
     }
+}
+
+/// How often a removal that failed is tried again.
+struct Patience(std::slice::Iter<'static, u64>);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(REMOVE_PAUSES_MS.iter())
+    }
+}
+
+impl Patience {
+    /// Returns when it is time for another try, or with the error when there is none left.
+    async fn wait_after(&mut self, error: impl Into<Source>) -> Result<(), EngineError> {
+        let Some(&pause) = self.0.next() else {
+            return Err(EngineError::step("remove", error));
+        };
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        Ok(())
+    }
+}
+
+fn is_gone(error: &ApiError) -> bool {
+    matches!(error, ApiError::Fault { code, .. } if code.as_u16() == 404)
 }
 
 /// The reference as one segment of a path.

@@ -69,23 +69,24 @@ impl Images {
     /// Looks without believing what was seen before, and without pulling.
     pub(super) async fn pin_anew(&self, image: &ImageRef) -> Result<Arc<PinnedImage>, EngineError> {
         self.check_allowed(image)?;
-        let found = self.api.image(image).await?;
-        let reason = || "it was not found".to_owned();
-        let missing = || EngineError::ImageMissing { image: image.clone(), reason: reason() };
-        self.remember(image, found.ok_or_else(missing)?)
+        self.find(image).await
     }
 
     /// An image of the node's own: the list of what callers may name is not for it, and it is never
     /// pulled behind the operator's back.
     pub(super) async fn pin_own(&self, image: &ImageRef) -> Result<Arc<PinnedImage>, EngineError> {
-        if let Some(pinned) = self.believed(image) {
-            return Ok(pinned);
+        match self.believed(image) {
+            Some(pinned) => Ok(pinned),
+            None => self.find(image).await,
         }
-        let missing = || EngineError::ImageMissing {
-            image: image.clone(),
-            reason: "it was not found".to_owned(),
-        };
+    }
+
+    async fn find(&self, image: &ImageRef) -> Result<Arc<PinnedImage>, EngineError> {
         let found = self.api.image(image).await?;
+        let missing = || {
+            let reason = "it was not found".to_owned();
+            EngineError::ImageMissing { image: image.clone(), reason }
+        };
         self.remember(image, found.ok_or_else(missing)?)
     }
 

@@ -8,7 +8,7 @@
 //! every other one is. It has users, processes and files of its own; what the two share is loopback.
 
 use super::{api::Api, folder::Folder};
-use crate::{EngineError, Sandbox, link::ExecEvent};
+use crate::{EngineError, Sandbox, sandbox::ReadOut};
 use contracts::{
     link::{Command, End},
     sandbox::path,
@@ -105,21 +105,12 @@ pub(super) async fn await_proxy(sandbox: &Sandbox) -> Result<(), EngineError> {
         backstop_ms: READY_LIMIT.as_millis() as u64,
     };
     let asked = async {
-        let mut exec = sandbox.start(command).await?;
-        let mut said = Vec::new();
-        let mut end = None;
-        while let Some(event) = exec.next().await {
-            match event {
-                ExecEvent::Output { data, .. } => said.extend(data),
-                ExecEvent::Exited(exited) => end = Some(exited.end),
-                ExecEvent::Started => {}
-            }
-        }
-        sandbox.forget(exec.id()).await?;
+        let exec = sandbox.start(command).await?;
+        let ReadOut { end, output } = sandbox.read_out(exec).await?;
         match end {
             Some(End::Code(0)) => Ok(()),
             _ => {
-                let said = String::from_utf8_lossy(&said).trim().to_owned();
+                let said = String::from_utf8_lossy(&output).trim().to_owned();
                 Err(EngineError::step(phase::READY, said))
             }
         }

@@ -8,7 +8,7 @@ use contracts::{
     link::{Command, End},
     sandbox::path,
 };
-use executor::{EngineError, ExecEvent, LinkError, PinnedImage, Sandbox, Shape, ShapeKey};
+use executor::{EngineError, LinkError, PinnedImage, Sandbox, Shape, ShapeKey};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -337,13 +337,6 @@ async fn run_first(
         sole: true,
         backstop_ms: WARM_UP_LIMIT.as_millis() as u64,
     };
-    let mut exec = sandbox.start(command).await?;
-    let mut end = None;
-    while let Some(event) = exec.next().await {
-        if let ExecEvent::Exited(exited) = event {
-            end = Some(exited.end);
-        }
-    }
-    sandbox.forget(exec.id()).await?;
-    Ok(end)
+    let exec = sandbox.start(command).await?;
+    Ok(sandbox.read_out(exec).await?.end)
 }
