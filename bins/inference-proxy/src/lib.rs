@@ -6,10 +6,12 @@
 mod config;
 pub mod healthcheck;
 pub mod logs;
+mod passage;
 mod proxy;
 mod signals;
 
 pub use config::{Checked, Command, Config, Log, LogFormat, Place};
+pub use passage::Passage;
 
 use anyhow::Context;
 use proxy::Proxy;
@@ -27,6 +29,11 @@ pub async fn run(config: Checked) -> anyhow::Result<()> {
     let proxy = Arc::new(Proxy::new(config.upstream, config.max_body_bytes));
     let mut serving = JoinSet::new();
     let mut places = Vec::new();
+    // First: whoever finds the proxy well finds all of it.
+    if let Some(passage) = config.passage {
+        let listener = passage.listen().await?;
+        serving.spawn(passage.serve(listener, stop.clone()));
+    }
     for place in config.places {
         let (listener, place) = listen(place).await?;
         tracing::info!(%place, version = env!("CARGO_PKG_VERSION"), "inference-proxy listens");
