@@ -1,4 +1,3 @@
-@tls
 Feature: inference.local
   Inference has a name and a certificate inside a sandbox. Clients that check everything believe it,
   and nobody else's.
@@ -14,7 +13,7 @@ Feature: inference.local
       | program          | cases                                                                        |
       | openai-sdk.py    | unary stream tools tools-stream responses responses-stream embed models abort |
       | openai-sdk.cjs   | unary stream tools tools-stream responses responses-stream embed models abort |
-      | anthropic-sdk.py | unary stream tools tools-stream count models abort                            |
+      | anthropic-sdk.py | unary stream tools tools-stream models abort                                  |
       | ollama-sdk.py    | unary stream tools tools-stream generate embed models abort                   |
       | curl.sh          | unary stream tools embed models abort                                         |
 
