@@ -21,7 +21,16 @@ async fn sockets_do_on_both_sides() {
     let settings = [("INFERENCE_PROXY_SOCKET", own_text)];
     let url = format!("unix://{}", gate.display());
     let mut proxy = Proxy::start(&url, &settings).await;
-    let mut client = Peer::new(UnixStream::connect(&own).await.unwrap());
+    // It tells of its address first, and listens on the socket a moment later.
+    let connected = soon("its socket", async {
+        loop {
+            match UnixStream::connect(&own).await {
+                Ok(stream) => break stream,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    });
+    let mut client = Peer::new(connected.await);
     client.send(post("/api/chat", "{}")).await;
     let mut server = Peer::new(soon("a call", listener.accept()).await.unwrap().0);
     let seen = server.message().await;
