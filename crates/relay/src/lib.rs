@@ -19,6 +19,7 @@ mod serve;
 mod socket;
 mod timeouts;
 mod tls;
+mod tunnel;
 mod upstream;
 mod wire;
 
@@ -30,4 +31,5 @@ pub use request_body::RequestBody;
 pub use serve::{Handler, Listener, ServeLimits, serve};
 pub use timeouts::Timeouts;
 pub use tls::{Trust, TrustError};
-pub use upstream::{Location, Upstream, UrlError};
+pub use tunnel::{Side, Spliced, Tunnel, TunnelEnd, splice};
+pub use upstream::{Granted, Location, Upstream, UrlError};
