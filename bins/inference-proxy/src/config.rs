@@ -1,6 +1,6 @@
 //! The proxy's configuration. Every field is a flag and a variable.
 
-use relay::{Location, ServeLimits, Timeouts, Trust, Upstream};
+use relay::{Location, ServeLimits, Timeouts, Trust, Upstream, request::Forms};
 use std::{
     fmt,
     net::{Ipv4Addr, SocketAddr},
@@ -45,6 +45,10 @@ pub struct Config {
     /// Connections at a time; more of them wait.
     #[arg(long, env = "INFERENCE_PROXY_MAX_CONNECTIONS", default_value_t = 256)]
     inference_proxy_max_connections: usize,
+
+    /// Be a forward proxy too: hand CONNECT and absolute-form requests on to the upstream, which must be one itself and decides where they may go. Otherwise they are refused.
+    #[arg(long, env = "INFERENCE_PROXY_FORWARD")]
+    inference_proxy_forward: bool,
 
     /// For reaching the upstream, in milliseconds.
     #[arg(long, env = "INFERENCE_PROXY_CONNECT_MS", default_value_t = 5_000)]
@@ -119,6 +123,8 @@ pub struct Checked {
     pub places: Vec<Place>,
     pub upstream: Upstream,
     pub max_body_bytes: u64,
+    /// For silence in a tunnel.
+    pub idle: Duration,
     pub limits: ServeLimits,
 }
 
@@ -144,6 +150,7 @@ impl Config {
             connections: self.inference_proxy_max_connections,
             unread: Duration::from_millis(self.inference_proxy_idle_ms),
             drain: Duration::from_millis(self.inference_proxy_drain_ms),
+            forms: if self.inference_proxy_forward { Forms::Forwarded } else { Forms::Own },
             ..ServeLimits::default()
         };
         match upstream {
@@ -151,6 +158,7 @@ impl Config {
                 places: places(self.inference_proxy_listen, self.inference_proxy_socket),
                 upstream,
                 max_body_bytes: self.inference_proxy_max_body_bytes,
+                idle: Duration::from_millis(self.inference_proxy_idle_ms),
                 limits,
             }),
             _ => Err(faults),

@@ -1,5 +1,6 @@
 //! The node's configuration: one topic, one struct, one file. Every field is a flag and a variable.
 
+mod egress;
 mod images;
 mod inference;
 mod limits;
@@ -9,6 +10,7 @@ mod providers;
 mod sessions;
 mod state;
 
+pub use egress::Egress;
 pub use images::{Runtime, Sandbox};
 pub use inference::InferenceSettings;
 pub use limits::LimitSet;
@@ -21,7 +23,7 @@ pub use state::State;
 use contracts::{Faults, ImageRef};
 use executor::podman::{ImagePolicy, Pull};
 use gate::{Gate, providers::KeySource};
-use jobs::{NodeConfig, PoolConfig};
+use jobs::{EgressConfig, NodeConfig, PoolConfig};
 use std::{path::PathBuf, time::Duration};
 
 /// The worker node of Pinfold: runs untrusted jobs in sealed Podman sandboxes, for a dispatcher that
@@ -42,6 +44,8 @@ pub struct Config {
     #[command(flatten)]
     pub inference: InferenceSettings,
     #[command(flatten)]
+    pub egress: Egress,
+    #[command(flatten)]
     pub pool: PoolSettings,
     #[command(flatten)]
     pub providers: Providers,
@@ -59,6 +63,7 @@ pub struct Checked {
     pub limits: LimitSet,
     pub sessions: SessionTimes,
     pub gate: Option<Gate>,
+    pub egress: EgressConfig,
     pub proxy_image: Option<ImageRef>,
     pub pool: PoolConfig,
     pub providers: Providers,
@@ -83,16 +88,21 @@ impl Config {
         self.sandbox.find_agent(&mut faults);
         self.limits.check(&mut faults);
         self.times.check(&mut faults);
-        let inference = match self.sandbox.container_runtime {
-            Runtime::Podman => self.inference.read(&mut faults),
+        let outside = self.egress.outside(&mut faults);
+        let egress = self.egress.read(&mut faults);
+        let (gate, proxy_image) = match self.sandbox.container_runtime {
+            Runtime::Podman => {
+                let policy = self.inference.read(&mut faults);
+                (Some(Gate::new(policy, outside)), self.inference.proxy_image(&mut faults))
+            }
             // Whoever runs without a wall has the host's network as it is.
-            Runtime::Direct => None,
+            Runtime::Direct => (None, None),
         };
-        let (gate, proxy_image) = inference.unzip();
         let pool = match (&default_image, self.sandbox.container_runtime) {
             (Some(image), Runtime::Podman) => {
                 let (default, most) = (self.limits.default_limits(), self.limits.max_limits());
-                self.pool.read(image, &default, &most, gate.is_some(), &mut faults)
+                let has_inference = gate.as_ref().is_some_and(|gate| gate.policy().is_some());
+                self.pool.read(image, &default, &most, has_inference, &mut faults)
             }
             // Without a wall, a sandbox is made in no time; and there is no image to keep one of.
             _ => PoolConfig::off(),
@@ -105,6 +115,7 @@ impl Config {
                 limits: self.limits,
                 sessions: self.sessions,
                 gate,
+                egress,
                 proxy_image,
                 pool,
                 providers: self.providers,
@@ -147,6 +158,7 @@ impl Checked {
             session_idle: Duration::from_secs(self.sessions.session_idle_seconds),
             session_lifetime: Duration::from_secs(self.sessions.session_lifetime_seconds),
             gate: self.gate.clone(),
+            egress: self.egress.clone(),
             pool: self.pool.clone(),
             sweep_every: Duration::from_secs(self.state.sweep_seconds),
             state_dir: self.state.state_dir.clone(),

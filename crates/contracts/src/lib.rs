@@ -3,6 +3,7 @@
 //! Pure on purpose: no I/O, no clock, no runtime. A caller, the node, the command line and the
 //! agent inside a sandbox all build on these types and on nothing else of each other.
 
+pub mod egress;
 pub mod event;
 pub mod fault;
 pub mod file;

@@ -9,7 +9,8 @@ pub struct Shape {
     pub image: Arc<PinnedImage>,
     pub limits: Limits,
     pub network: NetworkPolicy,
-    pub inference: bool,
+    /// It has a sidecar, and by it a way to the gate: for inference, for egress rules, or both.
+    pub door: bool,
 }
 
 /// The text that two shapes share exactly when one's sandbox can serve the other's job.
@@ -32,7 +33,7 @@ impl Shape {
         ShapeKey(format!(
             "{}/m{memory_bytes}-c{cpus}-p{pids}-o{open_files}-f{file_size_bytes}\
              -w{workspace_bytes}-t{tmp_bytes}/{:?}/{}",
-            self.image.id, self.network, self.inference
+            self.image.id, self.network, self.door
         ))
     }
 }

@@ -5,9 +5,11 @@
 //!   open (nobody may pass) ──admit──► open to one job ──close──► gone, and its calls with it
 //! ```
 
-use crate::{Budget, Policy, metrics::GateMetrics, policy::Current, porter::Porter};
-use contracts::inference::InferenceUsage;
-use relay::{Listener, ServeLimits};
+use crate::{
+    Budget, Fetching, Outside, Policy, metrics::GateMetrics, policy::Current, porter::Porter,
+};
+use contracts::{egress::EgressUsage, inference::InferenceUsage};
+use relay::{Listener, ServeLimits, request::Forms};
 use std::{
     fmt,
     sync::{Arc, Mutex, OnceLock, PoisonError},
@@ -27,6 +29,7 @@ pub struct Gate {
 
 pub(crate) struct Inner {
     pub(crate) policy: Current,
+    pub(crate) outside: Outside,
     pub(crate) metrics: GateMetrics,
 }
 
@@ -35,7 +38,9 @@ pub(crate) struct Inner {
 pub struct Tenant {
     pub task: String,
     pub job: String,
-    pub budget: Arc<Budget>,
+    /// None: it may not use any model.
+    pub budget: Option<Arc<Budget>>,
+    pub fetching: Arc<Fetching>,
     /// The names that it may use, where it may not use all.
     pub models: Option<Vec<String>>,
 }
@@ -53,9 +58,10 @@ impl fmt::Debug for Gate {
 }
 
 impl Gate {
-    pub fn new(policy: Policy) -> Self {
-        let inner = Inner { policy: Current::new(policy), metrics: GateMetrics::default() };
-        Self { inner: Arc::new(inner) }
+    /// A gate without a policy has no inference.
+    pub fn new(policy: Option<Policy>, outside: Outside) -> Self {
+        let (policy, metrics) = (Current::new(policy), GateMetrics::default());
+        Self { inner: Arc::new(Inner { policy, outside, metrics }) }
     }
 
     /// From the next call on.
@@ -63,7 +69,7 @@ impl Gate {
         self.inner.policy.set(policy);
     }
 
-    pub fn policy(&self) -> Arc<Policy> {
+    pub fn policy(&self) -> Option<Arc<Policy>> {
         self.inner.policy.get()
     }
 
@@ -80,6 +86,7 @@ impl Gate {
             connections: CONNECTIONS,
             // Whoever closes a door wants the calls to end, not to wait for them.
             drain: Duration::ZERO,
+            forms: Forms::Forwarded,
             ..ServeLimits::default()
         };
         let mut serving = JoinSet::new();
@@ -96,7 +103,12 @@ impl Door {
 
     /// What the job has spent so far.
     pub fn usage(&self) -> Option<InferenceUsage> {
-        self.tenant.get().map(|tenant| tenant.budget.usage())
+        self.tenant.get().and_then(|tenant| Some(tenant.budget.as_ref()?.usage()))
+    }
+
+    /// What the job has fetched so far.
+    pub fn fetched(&self) -> Option<EgressUsage> {
+        self.tenant.get().map(|tenant| tenant.fetching.usage())
     }
 
     /// Cuts every call that is open. Their cost is known when this returns.

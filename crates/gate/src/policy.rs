@@ -22,18 +22,18 @@ pub struct Policy {
 }
 
 /// The policy that holds now. Readers clone a pointer; nobody waits for a swap.
-pub(crate) struct Current(RwLock<Arc<Policy>>);
+pub(crate) struct Current(RwLock<Option<Arc<Policy>>>);
 
 impl Current {
-    pub(crate) fn new(policy: Policy) -> Self {
-        Self(RwLock::new(Arc::new(policy)))
+    pub(crate) fn new(policy: Option<Policy>) -> Self {
+        Self(RwLock::new(policy.map(Arc::new)))
     }
 
-    pub(crate) fn get(&self) -> Arc<Policy> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn get(&self) -> Option<Arc<Policy>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn set(&self, policy: Policy) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(policy));
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     account::{Account, Caller},
     answer, call, check_encoding,
     door::Inner,
-    loaded,
+    fetch, loaded,
     metered::Metered,
     prepare,
     surface::dialect_of,
@@ -59,12 +59,19 @@ impl Handler for Porter {
     async fn handle(&self, request: Request<Incoming>) -> Answer {
         let began = Instant::now();
         let (head, body) = request.into_parts();
+        if let (true, Some(tenant)) = (fetch::is_asked(&head), self.tenant.get()) {
+            return fetch::answer(&self.inner, tenant, head, body).await;
+        }
         let dialect = dialect_of(head.uri.path(), &head.headers);
         let Some(tenant) = self.tenant.get() else {
             let message = "no job has this sandbox";
             return refused(dialect, &Refusal::new(Kind::Route, message));
         };
-        let policy = self.inner.policy.get();
+        let (Some(policy), Some(_)) = (self.inner.policy.get(), &tenant.budget) else {
+            let refusal = no_models();
+            self.deny(tenant, &head, refusal.kind.code(), refusal.status());
+            return refused(dialect, &refusal);
+        };
         match self.pass(tenant, &policy, &head, body, began).await {
             Ok(answer) => answer,
             Err(Denied::Refused(refusal)) => {
@@ -143,7 +150,8 @@ impl Porter {
     ) -> Result<Answer, Denied> {
         let Sent { endpoint, query, headers, forward, began } = sent;
         let ask = Ask::of_call(forward.body.len(), endpoint.generates(), forward.max_output_tokens);
-        let reservation = tenant.budget.reserve(ask)?;
+        let budget = tenant.budget.as_ref().ok_or_else(no_models)?;
+        let reservation = budget.reserve(ask)?;
         let caller = Caller { task: tenant.task.clone(), job: tenant.job.clone() };
         let inner = Arc::clone(&self.inner);
         let mut account = Account::open(inner, caller, endpoint, &forward, reservation, began);
@@ -161,7 +169,9 @@ impl Porter {
     }
 
     fn deny(&self, tenant: &Tenant, head: &Parts, reason: &'static str, status: StatusCode) {
-        tenant.budget.count_refusal();
+        if let Some(budget) = &tenant.budget {
+            budget.count_refusal();
+        }
         self.inner.metrics.refused(reason);
         tracing::info!(
             target: "audit",
@@ -259,6 +269,10 @@ async fn read(mut body: Incoming, limit: u64, time: Duration) -> Result<Bytes, R
         Ok(if rest.is_empty() { whole } else { rest.freeze() })
     };
     timeout(time, reading).await.map_err(|_| RelayError::SlowRequest(time))?
+}
+
+fn no_models() -> Refusal {
+    Refusal::new(Kind::Route, "this sandbox may not use any model")
 }
 
 fn refused(dialect: Dialect, refusal: &Refusal) -> Answer {

@@ -4,9 +4,9 @@
 mod admission;
 mod artifacts;
 pub mod config;
+mod door;
 pub mod error;
 mod events;
-mod inference;
 mod lifecycle;
 mod live;
 pub mod metrics;
@@ -20,7 +20,7 @@ mod sessions;
 mod supervise;
 mod uploads;
 
-pub use config::NodeConfig;
+pub use config::{EgressConfig, NodeConfig};
 pub use error::{JobError, chain};
 pub use events::{JobEvent, JobEventKind};
 pub use metrics::Metrics;

@@ -8,7 +8,7 @@
 
 mod exec;
 
-use crate::{JobError, Node, admission, chain, inference, live::Plan, prepare, sandboxes::Owned};
+use crate::{JobError, Node, admission, chain, door, live::Plan, prepare, sandboxes::Owned};
 use contracts::{
     SessionId, Version,
     session::{SessionEnd, SessionList, SessionRequest, SessionState, SessionView},
@@ -117,7 +117,7 @@ impl Node {
             image: Arc::clone(&plan.image),
             limits: plan.limits.clone(),
             network: request.sandbox.network_policy,
-            inference: request.sandbox.use_inference,
+            door: door::is_asked(&request.sandbox),
         };
         let owner = Owned::Session(request.task_id.clone(), request.session_id.clone());
         let claim = inner.sandboxes.get(&shape, owner).await?;
@@ -126,7 +126,7 @@ impl Node {
             inner.sandboxes.release(claim.sandbox);
             return Err(error);
         }
-        if let Err(error) = admit(self, &request, &claim.sandbox) {
+        if let Err(error) = admit(self, &request, &plan, &claim.sandbox) {
             inner.sandboxes.release(claim.sandbox);
             return Err(error);
         }
@@ -243,14 +243,16 @@ async fn keep(node: Node, session: Arc<LiveSession>) {
     session.closed.send_replace(true);
 }
 
-/// Lets the session's calls through the gate, if it has asked for that.
-fn admit(node: &Node, request: &SessionRequest, sandbox: &Sandbox) -> Result<(), JobError> {
+/// Lets the session's calls and fetches through the gate, if it has asked for that.
+fn admit(
+    node: &Node,
+    request: &SessionRequest,
+    plan: &Plan,
+    sandbox: &Sandbox,
+) -> Result<(), JobError> {
     let SessionRequest { task_id, session_id, sandbox: spec, .. } = request;
-    if !spec.use_inference {
-        return Ok(());
-    }
-    let asked = spec.inference.as_ref();
-    inference::admit(node, sandbox.id(), task_id.as_str(), session_id.as_str(), asked)
+    let owner = (task_id.as_str(), session_id.as_str());
+    door::admit(node, sandbox.id(), owner, spec, plan)
 }
 
 /// A session of an earlier life: adopted, or told to be lost.
@@ -263,7 +265,7 @@ pub(crate) async fn take_up(node: &Node, row: SessionRow) -> Result<(), JobError
     let plan = admission::plan(node, &row.request.sandbox).await;
     match (sandbox, plan) {
         (Some(sandbox), Ok(plan)) => {
-            admit(node, &row.request, &sandbox)?;
+            admit(node, &row.request, &plan, &sandbox)?;
             node.inner.metrics.adopted.inc();
             let interrupted = sandbox.adopted_execs();
             let session = node.open_session(row.request, row.request_hash, plan, sandbox, row.view);

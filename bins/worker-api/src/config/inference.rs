@@ -1,7 +1,7 @@
 //! Where inference goes, which models there are, and how much of them one job may use.
 
 use contracts::{Faults, ImageRef, inference::Caps};
-use gate::{BodyPolicy, Gate, ModelMap, Policy, Unlisted};
+use gate::{BodyPolicy, ModelMap, Policy, Unlisted};
 use relay::{Location, Timeouts, Trust, Upstream};
 use std::{path::PathBuf, time::Duration};
 
@@ -13,7 +13,7 @@ pub struct InferenceSettings {
     #[arg(long, env = "OLLAMA_UPSTREAM_URL")]
     ollama_upstream_url: Option<String>,
 
-    /// The inference proxy's image: the sidecar of every sandbox with inference.
+    /// The inference proxy's image: the sidecar of every sandbox with inference or egress rules.
     #[arg(
         long,
         env = "INFERENCE_PROXY_IMAGE",
@@ -77,15 +77,18 @@ pub struct InferenceSettings {
 }
 
 impl InferenceSettings {
-    /// The gate, and the sidecar's image; none on a node without inference.
-    pub(super) fn read(&self, faults: &mut Faults) -> Option<(Gate, ImageRef)> {
+    /// The sidecar's image.
+    pub(super) fn proxy_image(&self, faults: &mut Faults) -> Option<ImageRef> {
+        let image = ImageRef::new(&*self.inference_proxy_image);
+        image.map_err(|error| faults.add("INFERENCE_PROXY_IMAGE", error.to_string())).ok()
+    }
+
+    /// None on a node without inference.
+    pub(super) fn read(&self, faults: &mut Faults) -> Option<Policy> {
         let url = self.ollama_upstream_url.as_deref()?;
         let location = url.parse::<Location>();
         let location =
             location.map_err(|error| faults.add("OLLAMA_UPSTREAM_URL", error.to_string())).ok();
-        let image = ImageRef::new(&*self.inference_proxy_image);
-        let image =
-            image.map_err(|error| faults.add("INFERENCE_PROXY_IMAGE", error.to_string())).ok();
         self.check_times(faults);
         let models = self.models(faults);
         let location = location?;
@@ -93,7 +96,7 @@ impl InferenceSettings {
         let trust = location.is_tls().then(|| Trust::load(self.inference_ca_file.as_deref()));
         let trust =
             trust.transpose().map_err(|error| faults.add("INFERENCE_CA_FILE", error.to_string()));
-        let policy = Policy {
+        Some(Policy {
             upstream: Upstream::new(location, trust.ok()?, self.timeouts()),
             models,
             bodies: BodyPolicy {
@@ -108,8 +111,7 @@ impl InferenceSettings {
             },
             max_body_bytes: self.inference_max_body_bytes,
             body_time: Duration::from_millis(self.inference_request_body_ms),
-        };
-        Some((Gate::new(policy), image?))
+        })
     }
 
     fn timeouts(&self) -> Timeouts {

@@ -234,7 +234,7 @@ fn stand_by(
         image: Arc::clone(image),
         limits: configured.limits.clone(),
         network: configured.network,
-        inference: configured.inference,
+        door: configured.door,
     };
     let new = || Stock::new(shape.clone(), configured.max, half_life, now);
     let stock = stocks.entry(shape.key()).or_insert_with(new);
@@ -308,7 +308,7 @@ async fn run_first(
     let places = sandbox.places();
     let env = crate::prepare::environment(
         &shape.image.env,
-        shape.inference,
+        crate::prepare::Ways::of_door(shape.door),
         &BTreeMap::new(),
         &crate::prepare::reserved(&places, Vec::new()),
         &places,

@@ -47,6 +47,8 @@ pub(in crate::podman) fn sidecar(
         ("INFERENCE_PROXY_LISTEN", "127.0.0.1:11434".to_owned()),
         ("INFERENCE_PROXY_SOCKET", format!("{PROXY_DIR}/{}", between.proxy_socket)),
         ("OLLAMA_UPSTREAM_URL", format!("unix://{GATE_DIR}/{}", between.gate_socket)),
+        // What it may forward is for the gate to say, request by request.
+        ("INFERENCE_PROXY_FORWARD", "true".to_owned()),
         // The gate has the patience, and tells when it has none.
         ("INFERENCE_PROXY_FIRST_BYTE_MS", HOUR_MS.to_owned()),
         ("INFERENCE_PROXY_IDLE_MS", HOUR_MS.to_owned()),
