@@ -35,7 +35,6 @@ Feature: What a sandbox may fetch
       | GET http://allowed.test:1/                            | 403    | port_not_allowed   |
       | GET http://public.test/                               | 403    | plain_to_public    |
       | GET http://tls-only.test:443/                         | 403    | plain_not_allowed  |
-      | TRACE http://allowed.test:PLAIN/                      | 405    | method_not_allowed |
 
   Scenario Outline: A tunnel holds TLS to the host that it was asked for
     When a job opens a tunnel to the server and sends <what>

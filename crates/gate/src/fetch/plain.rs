@@ -26,17 +26,19 @@ pub(super) async fn answer(permit: Permit, entry: Entry, head: Parts, body: Inco
     let entry = Arc::new(entry);
     match send(&permit, &entry, head, body).await {
         Ok(response) => {
+            // One that says how long it is and is too long is refused, and not broken off.
+            let length = response.body().size_hint().exact();
+            let length = length.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+            if let Some(Err(reason)) = length.map(|length| entry.spend(Direction::In, length)) {
+                return refused(&permit, &entry, reason);
+            }
             entry.answered(response.status().as_u16());
-            let body = |relayed| Counted { relayed, entry, is_over: false };
+            let is_paid = length.is_some();
+            let body = |relayed| Counted { relayed, entry, is_paid, is_over: false };
             response.map(|relayed| AnswerBody::Other(body(relayed).boxed_unsync()))
         }
         Err(error) => match entry.spent() {
-            Some(reason) => {
-                let denial = permit.request().denied(reason);
-                entry.answered(denial.status().as_u16());
-                entry.refused_late(&denial);
-                denied(&denial, &entry.fetching.policy())
-            }
+            Some(reason) => refused(&permit, &entry, reason),
             None => {
                 let (status, code) = (error.status(), error.code());
                 entry.answered(status.as_u16());
@@ -45,6 +47,13 @@ pub(super) async fn answer(permit: Permit, entry: Entry, head: Parts, body: Inco
             }
         },
     }
+}
+
+fn refused(permit: &Permit, entry: &Entry, reason: Reason) -> Answer {
+    let denial = permit.request().denied(reason);
+    entry.answered(denial.status().as_u16());
+    entry.refused_late(&denial);
+    denied(&denial, &entry.fetching.policy())
 }
 
 async fn send(
@@ -91,6 +100,8 @@ fn bytes_of(headers: &HeaderMap) -> usize {
 struct Counted {
     relayed: Relayed,
     entry: Arc<Entry>,
+    /// Its length was known, and counted at once.
+    is_paid: bool,
     is_over: bool,
 }
 
@@ -122,7 +133,8 @@ impl Body for Counted {
                 Some(Err(error))
             }
             Some(Ok(frame)) => {
-                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                let data = frame.data_ref().filter(|_| !self.is_paid);
+                let bytes = data.map_or(0, Bytes::len);
                 if let Err(reason) = self.entry.spend(Direction::In, bytes) {
                     self.entry.ends(reason.code());
                     // The client sees an answer that was broken off, and none that looks whole.
