@@ -5,6 +5,7 @@ use crate::{
     http::Answer,
     node::{ADMIN_TOKEN, Node},
     operator::Operator,
+    outside::Outside,
 };
 use serde_json::{Value, json};
 use std::{
@@ -22,6 +23,8 @@ pub(crate) struct World {
     pub(crate) node: Option<Node>,
     /// The upstream of its inference; it ends with the world.
     pub(crate) model: Option<DevModel>,
+    /// A server in the world outside; it ends with the world.
+    pub(crate) outside: Option<Outside>,
     pub(crate) settings: Vec<(String, String)>,
     /// Drawn per scenario: the name of everything that it makes.
     pub(crate) task_id: String,
@@ -49,6 +52,7 @@ impl World {
             folder: tempfile::tempdir().expect("a folder"),
             node: None,
             model: None,
+            outside: None,
             settings: Vec::new(),
             task_id: format!("bdd-{name}"),
             jobs: 0,
