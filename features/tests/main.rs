@@ -4,6 +4,7 @@ mod dev_model;
 mod http;
 mod node;
 mod operator;
+mod server;
 mod steps;
 mod world;
 
