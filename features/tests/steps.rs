@@ -11,6 +11,7 @@ mod node;
 mod pool;
 mod programs;
 mod providers;
+mod real_model;
 mod requests;
 mod sessions;
 mod watch;

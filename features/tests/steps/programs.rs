@@ -26,7 +26,7 @@ async fn runs_program(world: &mut World, program: String, cases: String) {
 }
 
 /// What the program said of each case, in their order.
-fn said(world: &World) -> Vec<Value> {
+pub(crate) fn said(world: &World) -> Vec<Value> {
     let result = world.last().json();
     let stdout = result["stdout"].as_str().expect("output");
     let lines: Vec<Value> = stdout
