@@ -4,6 +4,7 @@ mod files;
 mod floor;
 mod hostile;
 mod inference;
+mod inference_local;
 mod jobs;
 mod kernels;
 mod keys;

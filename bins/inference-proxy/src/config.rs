@@ -1,5 +1,6 @@
 //! The proxy's configuration. Every field is a flag and a variable.
 
+use crate::Passage;
 use relay::{Location, ServeLimits, Timeouts, Trust, Upstream};
 use std::{
     fmt,
@@ -33,6 +34,14 @@ pub struct Config {
         default_value = "http://host.containers.internal:11434"
     )]
     ollama_upstream_url: String,
+
+    /// Address and port where TLS is taken and passed on as it is. Needs INFERENCE_PROXY_TLS_UPSTREAM.
+    #[arg(long, env = "INFERENCE_PROXY_TLS_LISTEN")]
+    inference_proxy_tls_listen: Option<SocketAddr>,
+
+    /// Who ends that TLS: `unix:///path`.
+    #[arg(long, env = "INFERENCE_PROXY_TLS_UPSTREAM")]
+    inference_proxy_tls_upstream: Option<String>,
 
     /// A PEM file of authorities to believe beside the machine's, for an upstream with TLS.
     #[arg(long, env = "INFERENCE_PROXY_CA_FILE")]
@@ -118,6 +127,7 @@ pub struct Checked {
     /// At least one.
     pub places: Vec<Place>,
     pub upstream: Upstream,
+    pub passage: Option<Passage>,
     pub max_body_bytes: u64,
     pub limits: ServeLimits,
 }
@@ -139,6 +149,7 @@ impl Config {
                 faults.push(format!("{name}: must be between 1 and {}", u32::MAX));
             }
         }
+        let passage = self.passage().map_err(|fault| faults.push(fault)).ok().flatten();
         let upstream = self.upstream().map_err(|fault| faults.push(fault)).ok();
         let limits = ServeLimits {
             connections: self.inference_proxy_max_connections,
@@ -150,11 +161,31 @@ impl Config {
             Some(upstream) if faults.is_empty() => Ok(Checked {
                 places: places(self.inference_proxy_listen, self.inference_proxy_socket),
                 upstream,
+                passage,
                 max_body_bytes: self.inference_proxy_max_body_bytes,
                 limits,
             }),
             _ => Err(faults),
         }
+    }
+
+    fn passage(&self) -> Result<Option<Passage>, String> {
+        let (listen, upstream) =
+            match (self.inference_proxy_tls_listen, self.inference_proxy_tls_upstream.as_deref()) {
+                (None, None) => return Ok(None),
+                (Some(listen), Some(upstream)) => (listen, upstream),
+                (None, _) => return Err("INFERENCE_PROXY_TLS_LISTEN: is missing".to_owned()),
+                (_, None) => return Err("INFERENCE_PROXY_TLS_UPSTREAM: is missing".to_owned()),
+            };
+        let path = upstream.strip_prefix("unix://").filter(|path| path.starts_with('/'));
+        let path = path.ok_or("INFERENCE_PROXY_TLS_UPSTREAM: must begin with unix:///")?;
+        Ok(Some(Passage {
+            listen,
+            upstream: path.into(),
+            connections: self.inference_proxy_max_connections,
+            connect: Duration::from_millis(self.inference_proxy_connect_ms),
+            drain: Duration::from_millis(self.inference_proxy_drain_ms),
+        }))
     }
 
     fn upstream(&self) -> Result<Upstream, String> {

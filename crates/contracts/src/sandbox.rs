@@ -26,6 +26,24 @@ pub mod env {
         ("ANTHROPIC_API_KEY", "none-needed"),
         ("OLLAMA_API_KEY", "none-needed"),
     ];
+
+    /// Where programs look for authorities to believe: in one file that is all there is for them, or
+    /// in one that comes beside their own.
+    pub const TRUST: [(&str, &str); 13] = [
+        ("SSL_CERT_FILE", super::path::TLS_BUNDLE),
+        ("REQUESTS_CA_BUNDLE", super::path::TLS_BUNDLE),
+        ("CURL_CA_BUNDLE", super::path::TLS_BUNDLE),
+        ("GIT_SSL_CAINFO", super::path::TLS_BUNDLE),
+        ("AWS_CA_BUNDLE", super::path::TLS_BUNDLE),
+        ("PIP_CERT", super::path::TLS_BUNDLE),
+        ("CARGO_HTTP_CAINFO", super::path::TLS_BUNDLE),
+        ("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", super::path::TLS_BUNDLE),
+        ("HTTPLIB2_CA_CERTS", super::path::TLS_BUNDLE),
+        ("BUNDLE_SSL_CA_CERT", super::path::TLS_BUNDLE),
+        ("NIX_SSL_CERT_FILE", super::path::TLS_BUNDLE),
+        ("NODE_EXTRA_CA_CERTS", super::path::TLS_AUTHORITY),
+        ("DENO_CERT", super::path::TLS_AUTHORITY),
+    ];
 }
 
 /// Where things are inside every sandbox.
@@ -42,7 +60,15 @@ pub mod path {
     /// Where the inference proxy listens, beside the loopback's port. Only with inference.
     pub const INFERENCE_DIR: &str = "/run/pinfold/inference";
     pub const INFERENCE_SOCKET: &str = "proxy.sock";
+    /// Whom to believe about `INFERENCE_HOST`: the sandbox's own authority alone, and with the node's.
+    pub const TLS_DIR: &str = "/run/pinfold/tls";
+    pub const TLS_AUTHORITY: &str = "/run/pinfold/tls/ca.pem";
+    pub const TLS_BUNDLE: &str = "/run/pinfold/tls/bundle.pem";
 }
+
+/// The name of inference by HTTPS. It resolves to loopback in sandboxes with inference, and nowhere
+/// else.
+pub const INFERENCE_HOST: &str = "inference.local";
 
 /// Labels on containers. The first two are part of the callers' contract.
 pub mod label {

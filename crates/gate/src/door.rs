@@ -6,13 +6,14 @@
 //! ```
 
 use crate::{
-    Budget, Policy, metrics::GateMetrics, policy::Current, porter::Porter, routes::RouteTable,
+    Budget, Identity, Policy, Roots, metrics::GateMetrics, policy::Current, porter::Porter,
+    routes::RouteTable,
 };
 use contracts::inference::InferenceUsage;
 use relay::{Listener, ServeLimits};
 use std::{
     fmt,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 use tokio::{net::UnixListener, sync::watch, task::JoinSet};
@@ -31,6 +32,7 @@ pub(crate) struct Inner {
     pub(crate) policy: Current,
     pub(crate) routes: watch::Receiver<Arc<RouteTable>>,
     pub(crate) metrics: GateMetrics,
+    roots: Roots,
 }
 
 /// For whom a door is open.
@@ -44,6 +46,7 @@ pub struct Tenant {
 }
 
 pub struct Door {
+    porter: Arc<Porter>,
     tenant: Arc<OnceLock<Tenant>>,
     stop: CancellationToken,
     serving: Mutex<JoinSet<()>>,
@@ -58,8 +61,12 @@ impl fmt::Debug for Gate {
 impl Gate {
     /// `routes` are the operator's, as they change.
     pub fn new(policy: Policy, routes: watch::Receiver<Arc<RouteTable>>) -> Self {
-        let (policy, metrics) = (Current::new(policy), GateMetrics::default());
-        let inner = Inner { policy, routes, metrics };
+        let inner = Inner {
+            policy: Current::new(policy),
+            routes,
+            metrics: GateMetrics::default(),
+            roots: Roots::default(),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -78,6 +85,11 @@ impl Gate {
         has_routes || self.policy().upstream.is_some()
     }
 
+    /// Whom the node itself believes.
+    pub fn roots(&self) -> &Roots {
+        &self.inner.roots
+    }
+
     pub fn metrics(&self) -> &GateMetrics {
         &self.inner.metrics
     }
@@ -87,19 +99,40 @@ impl Gate {
         let tenant = Arc::new(OnceLock::new());
         let stop = CancellationToken::new();
         let porter = Arc::new(Porter::new(Arc::clone(&self.inner), Arc::clone(&tenant)));
-        let limits = ServeLimits {
-            connections: CONNECTIONS,
-            // Whoever closes a door wants the calls to end, not to wait for them.
-            drain: Duration::ZERO,
-            ..ServeLimits::default()
-        };
         let mut serving = JoinSet::new();
-        serving.spawn(relay::serve(Listener::Unix(listener), porter, limits, stop.clone()));
-        Door { tenant, stop, serving: Mutex::new(serving) }
+        let listener = Listener::Unix(listener);
+        serving.spawn(relay::serve(listener, Arc::clone(&porter), limits(), stop.clone()));
+        Door { porter, tenant, stop, serving: Mutex::new(serving) }
+    }
+}
+
+fn limits() -> ServeLimits {
+    ServeLimits {
+        connections: CONNECTIONS,
+        // Whoever closes a door wants the calls to end, not to wait for them.
+        drain: Duration::ZERO,
+        ..ServeLimits::default()
     }
 }
 
 impl Door {
+    /// Serves a second socket of the same sandbox: the same calls, inside TLS.
+    pub fn open_tls(&self, listener: UnixListener, identity: &Identity) {
+        let (listener, server) = (Listener::Unix(listener), identity.server());
+        let porter = Arc::clone(&self.porter);
+        self.serving().spawn(relay::serve_tls(
+            listener,
+            porter,
+            limits(),
+            server,
+            self.stop.clone(),
+        ));
+    }
+
+    fn serving(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.serving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Opens it to a job, once: a sandbox serves no other after it.
     pub fn admit(&self, tenant: Tenant) -> bool {
         self.tenant.set(tenant).is_ok()
@@ -113,10 +146,7 @@ impl Door {
     /// Cuts every call that is open. Their cost is known when this returns.
     pub async fn close(&self) {
         self.stop.cancel();
-        let mut serving = {
-            let mut serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *serving)
-        };
+        let mut serving = std::mem::take(&mut *self.serving());
         while serving.join_next().await.is_some() {}
     }
 }

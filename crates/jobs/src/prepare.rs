@@ -29,6 +29,7 @@ pub(crate) fn environment(
     env.extend(image.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     if inference {
         env.extend(env::INFERENCE);
+        env.extend(env::TRUST);
     }
     env.extend(asked.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     // One that the node does not set for this sandbox is not the caller's to set either.

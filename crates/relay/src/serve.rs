@@ -29,6 +29,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
     sync::Semaphore,
     task::JoinSet,
@@ -97,6 +98,22 @@ pub async fn serve(
     limits: ServeLimits,
     drain: CancellationToken,
 ) {
+    let connection = |socket: Arc<Socket>| {
+        let (handler, drain) = (Arc::clone(&handler), drain.clone());
+        async move { http1(&socket, Plain(Arc::clone(&socket)), handler, limits, drain).await }
+    };
+    accept(listener, limits, &drain, connection).await;
+}
+
+/// Has a task of its own for each connection, and a bound on how many there are.
+pub(crate) async fn accept<F>(
+    listener: Listener,
+    limits: ServeLimits,
+    drain: &CancellationToken,
+    connection: impl Fn(Arc<Socket>) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
     let places = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
     loop {
@@ -117,10 +134,10 @@ pub async fn serve(
                 continue;
             }
         };
-        let (handler, drain) = (Arc::clone(&handler), drain.clone());
+        let served = connection(Arc::new(socket));
         connections.spawn(async move {
             let _place = place;
-            connection(Arc::new(socket), handler, limits, drain).await;
+            served.await;
         });
     }
     drop(listener);
@@ -131,15 +148,17 @@ pub async fn serve(
     connections.shutdown().await;
 }
 
-async fn connection(
-    socket: Arc<Socket>,
+/// One connection: the socket, and the stream that is read and written on it.
+pub(crate) async fn http1(
+    socket: &Socket,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin,
     handler: Arc<impl Handler>,
     limits: ServeLimits,
     drain: CancellationToken,
 ) {
     let seen = Arc::new(Seen::default());
     let front = Front { handler, seen: Arc::clone(&seen), count: 0.into(), unread: false.into() };
-    let wire = Wire::new(Plain(Arc::clone(&socket)), seen, limits.unread);
+    let wire = Wire::new(stream, limits.unread).guarded(seen);
     let service = service_fn(|request| front.answer(request));
     let mut served = pin!(
         http1::Builder::new()

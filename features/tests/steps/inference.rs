@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const CURL_IMAGE: &str = "localhost/pinfold/sdk-python:latest";
+pub(super) const CURL_IMAGE: &str = "localhost/pinfold/sdk-python:latest";
 
 /// What the node may offer: each name but one of the dev model's.
 const MODELS: &str = "dev,small=dev,long-5000,long-100000,fail-429,fail-500,fail-529,fail-bytes,fail-cut,\
@@ -62,7 +62,7 @@ async fn keeps_waiting(world: &mut World) {
     .await;
 }
 
-async fn run(world: &mut World, script: &str, more: Value) {
+pub(super) async fn run(world: &mut World, script: &str, more: Value) {
     let mut sandbox = json!({"use_inference": true});
     let fields = sandbox.as_object_mut().expect("an object");
     fields.extend(more.as_object().cloned().unwrap_or_default());
@@ -77,7 +77,7 @@ async fn submit(world: &mut World, script: &str) {
     assert_eq!(answer.status, 202, "{}", answer.text());
 }
 
-async fn upstream(world: &World) -> Value {
+pub(super) async fn upstream(world: &World) -> Value {
     world.model.as_ref().expect("an upstream").stats().await
 }
 
@@ -165,7 +165,7 @@ async fn posts_to(world: &mut World, path: String) {
     run(world, &script, json!({"image": CURL_IMAGE})).await;
 }
 
-fn chat(model: &str) -> String {
+pub(super) fn chat(model: &str) -> String {
     json!({"model": model, "stream": false, "messages": [{"role": "user", "content": "hi"}]})
         .to_string()
 }
