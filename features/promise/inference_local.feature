@@ -33,9 +33,11 @@ Feature: inference.local
     Then curl says "200 <version>"
 
     Examples:
-      | option    | version |
-      | --http1.1 | 1.1     |
-      | --http2   | 2       |
+      | option                                   | version |
+      | --http1.1                                | 1.1     |
+      | --http2                                  | 2       |
+      | --http1.1 --proxy http://127.0.0.1:11434 | 1.1     |
+      | --http2 --proxy http://127.0.0.1:11434   | 2       |
 
   Scenario: What is no inference is refused by HTTPS, too
     When a job asks curl for "https://inference.local/api/pull"

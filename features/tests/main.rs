@@ -4,6 +4,7 @@ mod dev_model;
 mod http;
 mod node;
 mod operator;
+mod outside;
 mod real_model;
 mod server;
 mod steps;

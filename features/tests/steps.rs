@@ -1,5 +1,6 @@
 //! What the words of the features mean, grouped by noun.
 
+mod egress;
 mod files;
 mod floor;
 mod hostile;

@@ -5,6 +5,7 @@ use crate::{
     http::Answer,
     node::{ADMIN_TOKEN, Node},
     operator::Operator,
+    outside::Outside,
     real_model::RealModel,
 };
 use serde_json::{Value, json};
@@ -25,6 +26,8 @@ pub(crate) struct World {
     pub(crate) model: Option<DevModel>,
     /// The same, where it is a real server.
     pub(crate) real_model: Option<RealModel>,
+    /// A server in the world outside; it ends with the world.
+    pub(crate) outside: Option<Outside>,
     pub(crate) settings: Vec<(String, String)>,
     /// Drawn per scenario: the name of everything that it makes.
     pub(crate) task_id: String,
@@ -53,6 +56,7 @@ impl World {
             node: None,
             model: None,
             real_model: None,
+            outside: None,
             settings: Vec::new(),
             task_id: format!("bdd-{name}"),
             jobs: 0,

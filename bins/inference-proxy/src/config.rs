@@ -1,7 +1,7 @@
 //! The proxy's configuration. Every field is a flag and a variable.
 
 use crate::Passage;
-use relay::{Location, ServeLimits, Timeouts, Trust, Upstream};
+use relay::{Location, ServeLimits, Timeouts, Trust, Upstream, request::Forms};
 use std::{
     fmt,
     net::{Ipv4Addr, SocketAddr},
@@ -54,6 +54,10 @@ pub struct Config {
     /// Connections at a time; more of them wait.
     #[arg(long, env = "INFERENCE_PROXY_MAX_CONNECTIONS", default_value_t = 256)]
     inference_proxy_max_connections: usize,
+
+    /// Be a forward proxy too: hand CONNECT and absolute-form requests on to the upstream, which must be one itself and decides where they may go. Otherwise they are refused.
+    #[arg(long, env = "INFERENCE_PROXY_FORWARD")]
+    inference_proxy_forward: bool,
 
     /// For reaching the upstream, in milliseconds.
     #[arg(long, env = "INFERENCE_PROXY_CONNECT_MS", default_value_t = 5_000)]
@@ -129,6 +133,8 @@ pub struct Checked {
     pub upstream: Upstream,
     pub passage: Option<Passage>,
     pub max_body_bytes: u64,
+    /// For silence in a tunnel.
+    pub idle: Duration,
     pub limits: ServeLimits,
 }
 
@@ -155,6 +161,7 @@ impl Config {
             connections: self.inference_proxy_max_connections,
             unread: Duration::from_millis(self.inference_proxy_idle_ms),
             drain: Duration::from_millis(self.inference_proxy_drain_ms),
+            forms: if self.inference_proxy_forward { Forms::Forwarded } else { Forms::Own },
             ..ServeLimits::default()
         };
         match upstream {
@@ -163,6 +170,7 @@ impl Config {
                 upstream,
                 passage,
                 max_body_bytes: self.inference_proxy_max_body_bytes,
+                idle: Duration::from_millis(self.inference_proxy_idle_ms),
                 limits,
             }),
             _ => Err(faults),

@@ -26,7 +26,7 @@ pub async fn run(config: Checked) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     // Before anything listens: a signal that comes early must not be lost.
     let signalled = signals::first(&stop).context("signals can't be heard")?;
-    let proxy = Arc::new(Proxy::new(config.upstream, config.max_body_bytes));
+    let proxy = Arc::new(Proxy::new(config.upstream, config.max_body_bytes, config.idle));
     let mut listening = Vec::new();
     for place in config.places {
         listening.push(listen(place).await?);

@@ -1,6 +1,9 @@
 //! What code inside a sandbox finds, and how a sandbox is described to the node.
 
-use crate::{Faults, ImageRef, file::InputFile, inference::InferenceSpec, limits::LimitsRequest};
+use crate::{
+    Faults, ImageRef, egress::RuleSpec, file::InputFile, inference::InferenceSpec,
+    limits::LimitsRequest,
+};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
@@ -44,6 +47,20 @@ pub mod env {
         ("NODE_EXTRA_CA_CERTS", super::path::TLS_AUTHORITY),
         ("DENO_CERT", super::path::TLS_AUTHORITY),
     ];
+    /// Where clients look for a proxy, in both cases: some know only the one. Every name on the
+    /// loopback is the sandbox's own.
+    pub const EGRESS: [(&str, &str); 8] = [
+        ("HTTP_PROXY", PROXY_URL),
+        ("http_proxy", PROXY_URL),
+        ("HTTPS_PROXY", PROXY_URL),
+        ("https_proxy", PROXY_URL),
+        ("ALL_PROXY", PROXY_URL),
+        ("all_proxy", PROXY_URL),
+        ("NO_PROXY", NO_PROXY),
+        ("no_proxy", NO_PROXY),
+    ];
+    const PROXY_URL: &str = "http://127.0.0.1:11434";
+    const NO_PROXY: &str = "localhost,127.0.0.1,::1";
 }
 
 /// Where things are inside every sandbox.
@@ -125,6 +142,12 @@ pub struct SandboxSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<u64>,
     pub network_policy: NetworkPolicy,
+    /// What may be fetched. Only with `network_policy` `restricted`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub egress: Vec<RuleSpec>,
+    /// Rules of the node's own, by their name; they and `egress` add up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress_policy: Option<String>,
     pub use_inference: bool,
     /// Which models, and how much of them. Only with `use_inference`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,6 +169,11 @@ pub struct SandboxSpec {
 }
 
 impl SandboxSpec {
+    /// Whether anything at all may be fetched.
+    pub fn has_egress(&self) -> bool {
+        !self.egress.is_empty() || self.egress_policy.is_some()
+    }
+
     /// Checks all that can be known without a node's configuration.
     pub fn validate(&self, faults: &mut Faults) {
         if self.command.is_empty() && self.job_spec_json.is_none() {
@@ -155,6 +183,14 @@ impl SandboxSpec {
         check_env("sandbox.env", &self.env, faults);
         if self.timeout_seconds == Some(0) {
             faults.add("sandbox.timeout_seconds", "must be at least 1");
+        }
+        let is_restricted = self.network_policy == NetworkPolicy::Restricted;
+        for (field, is_there) in [
+            ("sandbox.egress", !self.egress.is_empty()),
+            ("sandbox.egress_policy", self.egress_policy.is_some()),
+        ] {
+            let message = "needs network_policy \"restricted\"";
+            faults.require(is_restricted || !is_there, field, message);
         }
         if let Some(inference) = &self.inference {
             let message = "needs use_inference";

@@ -147,7 +147,7 @@ impl PodmanEngine {
         shape: &Shape,
         labels: &Labels,
     ) -> Result<Sandbox, EngineError> {
-        let pod = match shape.inference {
+        let pod = match shape.door {
             true => Some(self.make_pod(id).await?),
             false => None,
         };
@@ -342,7 +342,7 @@ impl Engine for PodmanEngine {
         }
     }
 
-    async fn inference(&self) -> Result<(), EngineError> {
+    async fn sidecar(&self) -> Result<(), EngineError> {
         self.proxy().await.map(drop)
     }
 

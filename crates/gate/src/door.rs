@@ -6,17 +6,21 @@
 //! ```
 
 use crate::{
-    Budget, Identity, Policy, Roots, metrics::GateMetrics, policy::Current, porter::Porter,
-    routes::RouteTable,
+    Budget, Fetching, Identity, Outside, Policy, Roots, metrics::GateMetrics, policy::Current,
+    porter::Porter, routes::RouteTable,
 };
-use contracts::inference::InferenceUsage;
-use relay::{Listener, ServeLimits};
+use contracts::{egress::EgressUsage, inference::InferenceUsage};
+use relay::{Listener, ServeLimits, request::Forms};
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
-use tokio::{net::UnixListener, sync::watch, task::JoinSet};
+use tokio::{
+    net::UnixListener,
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Connections that one sandbox may hold. A sidecar has no more clients than its own limit.
@@ -31,6 +35,7 @@ pub struct Gate {
 pub(crate) struct Inner {
     pub(crate) policy: Current,
     pub(crate) routes: watch::Receiver<Arc<RouteTable>>,
+    pub(crate) outside: Outside,
     pub(crate) metrics: GateMetrics,
     roots: Roots,
 }
@@ -40,7 +45,9 @@ pub(crate) struct Inner {
 pub struct Tenant {
     pub task: String,
     pub job: String,
-    pub budget: Arc<Budget>,
+    /// None: it may not use any model.
+    pub budget: Option<Arc<Budget>>,
+    pub fetching: Arc<Fetching>,
     /// The names that it may use, where it may not use all.
     pub models: Option<Vec<String>>,
 }
@@ -59,11 +66,12 @@ impl fmt::Debug for Gate {
 }
 
 impl Gate {
-    /// `routes` are the operator's, as they change.
-    pub fn new(policy: Policy, routes: watch::Receiver<Arc<RouteTable>>) -> Self {
+    /// `routes` are the operator's, as they change; `outside` is how what egress rules allow is reached.
+    pub fn new(policy: Policy, routes: watch::Receiver<Arc<RouteTable>>, outside: Outside) -> Self {
         let inner = Inner {
             policy: Current::new(policy),
             routes,
+            outside,
             metrics: GateMetrics::default(),
             roots: Roots::default(),
         };
@@ -101,7 +109,8 @@ impl Gate {
         let porter = Arc::new(Porter::new(Arc::clone(&self.inner), Arc::clone(&tenant)));
         let mut serving = JoinSet::new();
         let listener = Listener::Unix(listener);
-        serving.spawn(relay::serve(listener, Arc::clone(&porter), limits(), stop.clone()));
+        let limits = ServeLimits { forms: Forms::Forwarded, ..limits() };
+        serving.spawn(relay::serve(listener, Arc::clone(&porter), limits, stop.clone()));
         Door { porter, tenant, stop, serving: Mutex::new(serving) }
     }
 }
@@ -116,17 +125,16 @@ fn limits() -> ServeLimits {
 }
 
 impl Door {
-    /// Serves a second socket of the same sandbox: the same calls, inside TLS.
+    /// Serves a second socket of the same sandbox, and who asks for its host by CONNECT on the first: the
+    /// same calls, inside TLS.
     pub fn open_tls(&self, listener: UnixListener, identity: &Identity) {
-        let (listener, server) = (Listener::Unix(listener), identity.server());
-        let porter = Arc::clone(&self.porter);
-        self.serving().spawn(relay::serve_tls(
-            listener,
-            porter,
-            limits(),
-            server,
-            self.stop.clone(),
-        ));
+        let (home, callers) = mpsc::channel(1);
+        self.porter.leads_home(home);
+        for listener in [Listener::Unix(listener), Listener::Handed(callers)] {
+            let (porter, server) = (Arc::clone(&self.porter), identity.server());
+            let serving = relay::serve_tls(listener, porter, limits(), server, self.stop.clone());
+            self.serving().spawn(serving);
+        }
     }
 
     fn serving(&self) -> MutexGuard<'_, JoinSet<()>> {
@@ -140,7 +148,12 @@ impl Door {
 
     /// What the job has spent so far.
     pub fn usage(&self) -> Option<InferenceUsage> {
-        self.tenant.get().map(|tenant| tenant.budget.usage())
+        self.tenant.get().and_then(|tenant| Some(tenant.budget.as_ref()?.usage()))
+    }
+
+    /// What the job has fetched so far.
+    pub fn fetched(&self) -> Option<EgressUsage> {
+        self.tenant.get().map(|tenant| tenant.fetching.usage())
     }
 
     /// Cuts every call that is open. Their cost is known when this returns.

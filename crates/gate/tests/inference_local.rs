@@ -3,7 +3,9 @@
 
 use bytes::Bytes;
 use contracts::inference::Caps;
-use gate::{BodyPolicy, Budget, Door, Gate, Identity, ModelMap, Policy, Tenant, Unlisted};
+use gate::{
+    BodyPolicy, Budget, Door, Fetching, Gate, Identity, ModelMap, Outside, Policy, Tenant, Unlisted,
+};
 use http::{Request, Response, StatusCode, header::HOST};
 use http_body_util::{BodyExt, Empty};
 use hyper::{
@@ -15,6 +17,7 @@ use relay::{Timeouts, Upstream};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use time::OffsetDateTime;
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
     sync::watch,
     task::JoinSet,
@@ -53,7 +56,8 @@ impl Place {
         assert!(place.door.admit(Tenant {
             task: "t".to_owned(),
             job: "j".to_owned(),
-            budget: Budget::new(Caps::default()),
+            budget: Some(Budget::new(Caps::default())),
+            fetching: Fetching::new(Arc::default()),
             models: None,
         }));
         place
@@ -75,6 +79,21 @@ async fn connect(
     name: &str,
     alpn: &str,
 ) -> std::io::Result<TlsStream<UnixStream>> {
+    shake_hands(UnixStream::connect(socket).await?, client(authority, alpn), name).await
+}
+
+/// Says this to the door's plain socket, and returns the head of the answer with the connection.
+async fn say(place: &Place, head: &str) -> (String, UnixStream) {
+    let mut stream = UnixStream::connect(place.folder.path().join("gate.sock")).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut told = Vec::new();
+    while !told.ends_with(b"\r\n\r\n") {
+        told.push(stream.read_u8().await.unwrap());
+    }
+    (String::from_utf8(told).unwrap(), stream)
+}
+
+fn client(authority: &str, alpn: &str) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap()).unwrap();
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -83,7 +102,14 @@ async fn connect(
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
-    let stream = UnixStream::connect(socket).await?;
+    config
+}
+
+async fn shake_hands(
+    stream: UnixStream,
+    config: ClientConfig,
+    name: &str,
+) -> std::io::Result<TlsStream<UnixStream>> {
     let name = ServerName::try_from(name.to_owned()).unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
@@ -98,7 +124,7 @@ fn gate() -> Gate {
         max_body_bytes: 1 << 20,
         body_time: Duration::from_secs(10),
     };
-    Gate::new(policy, watch::channel(Arc::default()).1)
+    Gate::new(policy, watch::channel(Arc::default()).1, Outside::default())
 }
 
 async fn told(answer: Response<Incoming>) -> (StatusCode, String) {
@@ -189,4 +215,28 @@ async fn a_door_that_closes_ends_what_came_through_it() {
     tasks.join_next().await.unwrap().unwrap().ok();
     assert!(sender.is_closed());
     assert!(place.connect(NAME, "h2").await.is_err());
+}
+
+#[tokio::test]
+async fn a_client_that_sends_everything_to_a_proxy_finds_it_there() {
+    let place = Place::admitted();
+    let connect = "CONNECT inference.local:443 HTTP/1.1\r\nhost: inference.local:443\r\n\r\n";
+    let (head, stream) = say(&place, connect).await;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    let stream = shake_hands(stream, client(&place.authority, "h2"), NAME).await.unwrap();
+    let (status, _) = ask_http2(stream, "https://inference.local/v1/models").await;
+    assert_eq!(status, StatusCode::OK);
+    let plain = "GET http://inference.local/v1/models HTTP/1.1\r\nhost: inference.local\r\n\r\n";
+    let (head, _) = say(&place, plain).await;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+}
+
+#[tokio::test]
+async fn nothing_else_is_at_its_name() {
+    let place = Place::admitted();
+    for target in ["inference.local:444", "inference.local:80", "a.inference.local:443"] {
+        let connect = format!("CONNECT {target} HTTP/1.1\r\nhost: {target}\r\n\r\n");
+        let (head, _) = say(&place, &connect).await;
+        assert!(head.starts_with("HTTP/1.1 403 "), "{target}: {head}");
+    }
 }

@@ -20,6 +20,7 @@ mod serve_tls;
 mod socket;
 mod timeouts;
 mod tls;
+mod tunnel;
 mod upstream;
 mod wire;
 
@@ -32,4 +33,5 @@ pub use serve::{Handler, Listener, ServeLimits, serve};
 pub use serve_tls::{TlsServer, serve_tls};
 pub use timeouts::Timeouts;
 pub use tls::{Trust, TrustError};
-pub use upstream::{Location, Upstream, UrlError};
+pub use tunnel::{Side, Spliced, Tunnel, TunnelEnd, splice};
+pub use upstream::{Granted, Location, Upstream, UrlError};

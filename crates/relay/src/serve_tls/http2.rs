@@ -4,7 +4,7 @@
 use crate::{
     Answer, Dialect, Handler, RelayError, ServeLimits,
     answer::refusal,
-    request::{self, Refusal},
+    request::{self, Forms, Refusal},
     socket::Socket,
     wire::Wire,
 };
@@ -85,7 +85,7 @@ pub(super) async fn serve(
 async fn answer(handler: &impl Handler, request: Request<Incoming>) -> Answer {
     let (mut head, body) = request.into_parts();
     let dialect = Dialect::of(head.uri.path());
-    match translate(&mut head).and_then(|()| request::check(&head)) {
+    match translate(&mut head).and_then(|()| request::check(&head, Forms::Own)) {
         Ok(()) => handler.handle(Request::from_parts(head, body)).await,
         Err(refused) => refusal(dialect, &RelayError::Refused(refused)),
     }
@@ -140,7 +140,7 @@ mod tests {
         }
         let (mut head, ()) = request.body(()).unwrap().into_parts();
         translate(&mut head)?;
-        request::check(&head)?;
+        request::check(&head, Forms::Own)?;
         let host = head.headers[HOST].to_str().unwrap().to_owned();
         Ok((head.uri.to_string(), host))
     }
