@@ -5,6 +5,8 @@ mod http;
 mod node;
 mod operator;
 mod outside;
+mod real_model;
+mod server;
 mod steps;
 mod world;
 

@@ -13,6 +13,7 @@ mod node;
 mod pool;
 mod programs;
 mod providers;
+mod real_model;
 mod requests;
 mod sessions;
 mod watch;
