@@ -47,7 +47,7 @@ pub trait Enclosure: Send + Sync {
         std::future::pending().await
     }
 
-    /// Whether `broken` would return at once.
+    /// Whether `broken` would return by now, or is about to.
     fn is_broken(&self) -> bool {
         false
     }
@@ -237,6 +237,11 @@ impl Sandbox {
     /// Proves that the agent answers.
     pub async fn ping(&self) -> Result<(), LinkError> {
         self.link.ping().await
+    }
+
+    /// Whether something beside the agent is gone, or going, that the sandbox needs.
+    pub fn is_broken(&self) -> bool {
+        self.enclosure.is_broken()
     }
 
     /// Whether the agent, or what else it needs, is known to be gone. Costs next to nothing, and

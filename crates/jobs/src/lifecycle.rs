@@ -248,8 +248,13 @@ impl Run<'_> {
             Stream::Display => {}
         });
         let end = tokio::select! {
-            end = end => Ok(end),
+            biased;
             phase = sandbox.broken() => Err(phase),
+            end = end => match end {
+                // A program whose calls broke with the sidecar may be quicker than the news of it.
+                End::Exited(..) if sandbox.is_broken() => Err(sandbox.broken().await),
+                end => Ok(end),
+            },
         };
         timings.run_ms = millis(began.elapsed());
         inner.metrics.running.dec();
