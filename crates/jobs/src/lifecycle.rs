@@ -142,6 +142,10 @@ impl Run<'_> {
             Ok(claim) => claim,
             Err(error) => return (None, Err(error)),
         };
+        if self.job.cancel.is_cancelled() {
+            // While its sandbox was made. A node that leaves now must not leave this one running.
+            return (Some(claim.sandbox), Ok(self.never_ran()));
+        }
         let timings = timings(queued, &claim);
         let fate = self.in_sandbox(&claim.sandbox, timings).await;
         (Some(claim.sandbox), fate)

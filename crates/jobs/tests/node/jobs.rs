@@ -96,6 +96,21 @@ async fn a_queued_job_can_be_canceled_before_it_ever_runs() {
 }
 
 #[tokio::test]
+async fn a_job_that_is_canceled_while_its_sandbox_is_made_never_runs() {
+    let world = World::new(FakeEngine::new(|_| panic!("it was started")));
+    let node = world.node().await;
+    world.engine.inject(|faults| faults.slow_creation = Duration::from_millis(200));
+    node.submit(job("a", &["x"])).await.unwrap();
+    world.until(|| world.engine.created() == 1).await;
+    node.cancel(&JobId::new("a").unwrap()).await.unwrap();
+    // A node that leaves now leaves nothing of it.
+    node.drain(Duration::ZERO).await;
+    assert_eq!(world.engine.living(), []);
+    let told = node.job(&JobId::new("a").unwrap()).await.unwrap();
+    assert_eq!(told.result.unwrap().outcome.status, Status::Canceled);
+}
+
+#[tokio::test]
 async fn memory_kills_are_told_apart_from_other_kills() {
     let killed = Program { end: End::Signal(9), ..Program::prints("") };
     let world = World::new(FakeEngine::new(move |_| killed.clone()));
