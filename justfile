@@ -52,9 +52,10 @@ test: programs
 features *args: programs
     deploy/features.sh {{args}}
 
-# Measure, and write docs/benchmarks/NAME.md: jobs, burst and soak against plain Podman; proxy against nginx.
+# Measure, and write docs/benchmarks/NAME.md: jobs, burst and soak against plain Podman; sessions against llm-sandbox; proxy against nginx.
 bench name *args: build
     {{ if name == "proxy" { "just sidecar" } else { "deploy/podman-service.sh start" } }}
+    {{ if name == "sessions" { "deploy/llm-sandbox.sh" } else { "" } }}
     {{run}}/bin/bench {{name}} {{args}}
 
 # The inference proxy as its image has it: static, small, fast.
