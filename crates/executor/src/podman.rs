@@ -21,8 +21,9 @@ mod spec;
 use crate::{
     Enclosure, Engine, EngineError, EngineKind, Found, Labels, PinnedImage, Sandbox, Shape, seccomp,
 };
-use api::Api;
+use api::{Api, Process};
 use async_trait::async_trait;
+use cgroup::Cgroup;
 use contracts::{
     Faults, ImageRef, SandboxId,
     limits::Limits,
@@ -236,6 +237,19 @@ impl PodmanEngine {
     }
 }
 
+/// Lets a container's processes go on, if it has any.
+fn thaw(process: &Process) -> Option<()> {
+    let groups = fs::read_to_string(format!("/proc/{}/cgroup", process.pid?)).ok()?;
+    // A pid is used again: only the container's own cgroup is touched.
+    if !groups.contains(&process.container) {
+        return None;
+    }
+    if let Err(error) = Cgroup::of(&groups).freeze(false) {
+        tracing::debug!(container = process.container, %error, "not thawed");
+    }
+    Some(())
+}
+
 /// Where the sidecar will call.
 fn listen_at(pod: &Pod) -> Result<UnixListener, EngineError> {
     let gate = pod.gate.listen(GATE_SOCKET).and_then(folder::Listening::keep);
@@ -321,9 +335,10 @@ impl Engine for PodmanEngine {
 
     async fn adopt(&self, id: &SandboxId) -> Result<Sandbox, EngineError> {
         let gone = || EngineError::Gone(id.clone());
-        let found = self.list().await?;
-        let found = found.into_iter().find(|found| found.sandbox == *id && found.running);
-        let container_id = found.ok_or_else(gone)?.engine_id;
+        let process = self.api.process(&spec::name(id)).await?;
+        // One that its earlier host had frozen would never call.
+        thaw(&process).ok_or_else(gone)?;
+        let container_id = process.container;
         let folder = self.folders.find(id).ok_or_else(gone)?;
         let listening = folder.listen(path::LINK_SOCKET).map_err(folder_fault)?;
         let pod = self.pod(id, |folders, _| Ok(folders.find(id)))?;
@@ -352,6 +367,10 @@ impl Engine for PodmanEngine {
     }
 
     async fn remove(&self, id: &SandboxId) -> Result<(), EngineError> {
+        if let Ok(process) = self.api.process(&spec::name(id)).await {
+            // What is frozen does not die. One that does not run has nothing to thaw.
+            let _none = thaw(&process);
+        }
         // The folders are made first and removed last: who has none has no pod.
         if self.gates.find(id).is_some() {
             self.api.remove_pod(&spec::pod_name(id)).await?;

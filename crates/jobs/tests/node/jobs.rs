@@ -246,7 +246,7 @@ async fn a_session_runs_commands_until_it_is_ended_and_is_gone_after() {
     );
     let ended = node.end_session(&SessionId::new("s").unwrap()).await.unwrap();
     assert_eq!((ended.state, ended.ended), (SessionState::Ended, Some(SessionEnd::Requested)));
-    assert!(matches!(exec("three").await, Err(JobError::Gone)));
+    assert!(matches!(exec("three").await, Err(JobError::Gone(_))));
     world.until(|| world.engine.living().is_empty()).await;
 }
 
