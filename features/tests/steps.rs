@@ -7,6 +7,7 @@ mod inference;
 mod jobs;
 mod kernels;
 mod keys;
+mod lifetimes;
 mod node;
 mod pool;
 mod programs;

@@ -34,25 +34,34 @@ def new_session(client, image, kind, libraries):
     return InteractiveSandboxSession(backend=SandboxBackend.PODMAN, max_memory=None, **options)
 
 
+def remove(session):
+    # Not by `close`, which gives the container 10 s to end by itself; removal isn't measured.
+    if session is not None and session.container:
+        session.container.remove(force=True, timeout=0)
+
+
 def main():
     socket, image, kind, libraries = sys.argv[1:]
     client = PodmanClient(base_url=socket)
     session = None
-    for line in sys.stdin:
-        order = json.loads(line)
-        answer = None
-        if order["do"] == "open":
-            session = new_session(client, image, kind, libraries)
-            session.open()
-        elif order["do"] == "run":
-            output = session.run(order["code"])
-            answer = output.stdout
-            if output.exit_code:
-                sys.exit(f"the code failed: {output.stderr}")
-        else:
-            session.container.kill()
-            session.close()
-        print(json.dumps(answer), flush=True)
+    try:
+        for line in sys.stdin:
+            order = json.loads(line)
+            answer = None
+            if order["do"] == "open":
+                session = new_session(client, image, kind, libraries)
+                session.open()
+            elif order["do"] == "run":
+                output = session.run(order["code"])
+                answer = output.stdout
+                if output.exit_code:
+                    sys.exit(f"the code failed: {output.stderr}")
+            else:
+                remove(session)
+                session = None
+            print(json.dumps(answer), flush=True)
+    finally:
+        remove(session)
 
 
 main()

@@ -33,8 +33,33 @@ use tokio::{sync::watch, time::Instant};
 #[derive(Default)]
 pub(crate) struct Sessions {
     open: Mutex<HashMap<SessionId, Arc<LiveSession>>>,
-    /// Serialises creations, so that of two with one id the second finds the first.
-    creating: tokio::sync::Mutex<()>,
+    /// Creations under way by id, so that of two with one id the second finds the first.
+    creating: Mutex<HashMap<SessionId, Turns>>,
+}
+
+#[derive(Default)]
+struct Turns {
+    turn: Arc<tokio::sync::Mutex<()>>,
+    wanted: usize,
+}
+
+/// A creation among those with its id; it also holds a place among all sessions.
+struct Creation<'a> {
+    sessions: &'a Sessions,
+    id: &'a SessionId,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Drop for Creation<'_> {
+    fn drop(&mut self) {
+        let mut creating = self.sessions.creating();
+        if let Some(turns) = creating.get_mut(self.id) {
+            turns.wanted -= 1;
+            if turns.wanted == 0 {
+                creating.remove(self.id);
+            }
+        }
+    }
 }
 
 pub(crate) struct LiveSession {
@@ -78,6 +103,25 @@ impl Sessions {
 
     fn get(&self, id: &SessionId) -> Option<Arc<LiveSession>> {
         self.open().get(id).cloned()
+    }
+
+    fn creating(&self) -> MutexGuard<'_, HashMap<SessionId, Turns>> {
+        self.creating.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn creation<'a>(&'a self, id: &'a SessionId) -> Creation<'a> {
+        let mut creating = self.creating();
+        let turns = creating.entry(id.clone()).or_default();
+        turns.wanted += 1;
+        Creation { sessions: self, id, turn: Arc::clone(&turns.turn) }
+    }
+
+    /// Whether there is no place for one more than those that are open or on their way.
+    fn is_full(&self, most: usize) -> bool {
+        let (creating, open) = (self.creating(), self.open());
+        // Towards its end a creation is among both.
+        let coming = creating.keys().filter(|id| !open.contains_key(id)).count();
+        open.len() + coming > most
     }
 
     pub(crate) async fn stop_all(&self) -> u64 {
@@ -143,12 +187,13 @@ impl Node {
             return Err(JobError::Draining);
         }
         let inner = &self.inner;
-        let _one_at_a_time = inner.sessions.creating.lock().await;
+        let creation = inner.sessions.creation(&request.session_id);
+        let _one_at_a_time = creation.turn.lock().await;
         if let Some(row) = inner.store.session(request.session_id.clone()).await? {
             let same = row.request_hash == hash;
             return if same { Ok(row.view) } else { Err(JobError::Conflict) };
         }
-        if inner.sessions.open().len() >= inner.config.session_max {
+        if inner.sessions.is_full(inner.config.session_max) {
             return Err(JobError::Full { retry_after_s: 10 });
         }
         let plan = admission::plan(self, &request.sandbox).await?;

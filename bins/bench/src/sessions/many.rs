@@ -67,6 +67,7 @@ pub(super) fn run(page: &mut Page, sessions: usize, container_host: &str) -> any
     for path in &paths {
         client.delete(path)?;
     }
+    drop(client);
     let after = Footprint::settled(&node, 0)?;
     node.stop()?;
 

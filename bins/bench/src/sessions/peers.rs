@@ -85,7 +85,6 @@ pub(super) enum Kind {
 pub(super) struct Beside {
     lines: Lines,
     kind: Kind,
-    is_open: bool,
 }
 
 impl Beside {
@@ -97,11 +96,10 @@ impl Beside {
             .arg(if kind == Kind::Plain { "plain" } else { "interactive" })
             .arg(home.join("inside"));
         let lines = Lines::start(&mut command)?;
-        Ok(Self { lines, kind, is_open: false })
+        Ok(Self { lines, kind })
     }
 
     pub(super) fn open(&mut self) -> anyhow::Result<()> {
-        self.is_open = true;
         self.lines.ask(&json!({"do": "open"})).map(drop)
     }
 
@@ -116,14 +114,10 @@ impl Beside {
     }
 
     pub(super) fn close(&mut self) -> anyhow::Result<()> {
-        self.is_open = false;
         self.lines.ask(&json!({"do": "close"})).map(drop)
     }
 
     pub(super) fn end(mut self) -> anyhow::Result<()> {
-        if self.is_open {
-            self.close()?;
-        }
         self.lines.end()
     }
 }
