@@ -187,7 +187,8 @@ impl Node {
             return Err(JobError::Draining);
         }
         let inner = &self.inner;
-        let creation = inner.sessions.creation(&request.session_id);
+        let id = request.session_id.clone();
+        let creation = inner.sessions.creation(&id);
         let _one_at_a_time = creation.turn.lock().await;
         if let Some(row) = inner.store.session(request.session_id.clone()).await? {
             let same = row.request_hash == hash;
