@@ -41,9 +41,9 @@ Feature: A session lives as long as it was asked to, and says why it ended
     And it ends as "idle" and says so to whoever asks for more
 
     Examples:
-      | work                                                                                                       |
-      | import threading; n = 0\ndef work():\n  global n\n  while n < 6e7: n += 1\nthreading.Thread(target=work).start() |
-      | import subprocess; p = subprocess.Popen(['sleep', '5'])                                                    |
+      | work                                                                                                                                  |
+      | import threading, time; end = time.time() + 5\\ndef work():\\n  while time.time() < end: pass\\nthreading.Thread(target=work).start() |
+      | import subprocess; p = subprocess.Popen(['sleep', '5'])                                                                               |
 
   Scenario: Otherwise it does not count
     Given a Python session that may idle 2 seconds
