@@ -138,13 +138,14 @@ impl Measured {
         rounds: usize,
         container_host: &str,
     ) -> anyhow::Result<()> {
-        let mut client = node.client()?;
         let mut beside = [
             Beside::start(Kind::Plain, container_host)?,
             Beside::start(Kind::Interactive, container_host)?,
         ];
         for round in 0..=rounds {
             node.wait_until_full()?;
+            // The node ends a connection on which nothing comes for long.
+            let mut client = node.client()?;
             for _ in 0..WAITING / 2 {
                 let (mut session, new_ms) = timed(|| Session::open(&mut client))?;
                 let (said, cell_ms) = timed(|| session.run(CODE))?;
@@ -155,14 +156,11 @@ impl Measured {
                     self.first_cell.push(cell_ms);
                 }
             }
-            // They take a second and more: half as many.
-            if round % 2 == 0 {
-                for (session, times) in beside.iter_mut().zip(&mut self.beside_new) {
-                    let ((), took) = timed(|| session.open())?;
-                    session.close()?;
-                    if round > 0 {
-                        times.push(took);
-                    }
+            for (session, times) in beside.iter_mut().zip(&mut self.beside_new) {
+                let ((), took) = timed(|| session.open())?;
+                session.close()?;
+                if round > 0 {
+                    times.push(took);
                 }
             }
         }

@@ -367,10 +367,6 @@ impl Engine for PodmanEngine {
     }
 
     async fn remove(&self, id: &SandboxId) -> Result<(), EngineError> {
-        if let Ok(process) = self.api.process(&spec::name(id)).await {
-            // What is frozen does not die. One that does not run has nothing to thaw.
-            let _none = thaw(&process);
-        }
         // The folders are made first and removed last: who has none has no pod.
         if self.gates.find(id).is_some() {
             self.api.remove_pod(&spec::pod_name(id)).await?;

@@ -60,6 +60,16 @@ async fn renewed(world: &mut World, seconds: u64) {
     assert_eq!(told["expires_at"], detail(world).await["expires_at"]);
 }
 
+#[when(expr = "it is renewed for {int} seconds again and again")]
+async fn renewed_until_refused(world: &mut World, seconds: u64) {
+    let path = format!("{}/renew", session(world));
+    let request = json!({"lifetime_seconds": seconds}).to_string();
+    World::until("a renewal comes too late", || async {
+        world.node().caller.post(&path, request.clone()).await.status == 410
+    })
+    .await;
+}
+
 #[when(expr = "it is renewed again and again for {int} seconds")]
 async fn renewed_often(world: &mut World, seconds: u64) {
     let began = Instant::now();

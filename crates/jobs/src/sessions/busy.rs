@@ -2,6 +2,7 @@
 
 use super::LiveSession;
 use crate::{JobError, chain};
+use contracts::session::SessionEnd;
 use executor::EngineError;
 use std::sync::{
     Arc,
@@ -36,6 +37,10 @@ impl Busy {
     pub(super) async fn begin(session: &Arc<LiveSession>) -> Result<Self, JobError> {
         session.activity().commands += 1;
         let busy = Self(Arc::clone(session));
+        if session.sandbox.is_lost() {
+            // The keeper is about to see it.
+            session.ask_to_end(SessionEnd::Lost);
+        }
         if let Some(ended) = session.ended() {
             return Err(JobError::Gone(ended));
         }
