@@ -8,7 +8,7 @@ mod lifetime;
 pub use code::{CodeEnd, Running};
 
 use crate::{
-    JobError, Node, admission, inference,
+    JobError, Node, admission, door,
     kernels::{Kernels, context_name},
     live::Plan,
     metrics::Metrics,
@@ -41,13 +41,32 @@ pub(crate) struct Sessions {
 struct Turns {
     turn: Arc<tokio::sync::Mutex<()>>,
     wanted: usize,
+    /// One of them has a place among all sessions.
+    placed: bool,
 }
 
-/// A creation among those with its id; it also holds a place among all sessions.
+/// A creation among those with its id.
 struct Creation<'a> {
     sessions: &'a Sessions,
     id: &'a SessionId,
     turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Creation<'_> {
+    /// Whether there is a place for this one beside those that are open or have theirs; it is held until
+    /// the creation ends. Only who has the turn asks.
+    fn takes_place(&self, most: usize) -> bool {
+        let (mut creating, open) = (self.sessions.creating(), self.sessions.open());
+        // Towards its end a creation is among both.
+        let coming = |(id, turns): &(&SessionId, &Turns)| {
+            turns.placed && *id != self.id && !open.contains_key(id)
+        };
+        let is_free = open.len() + creating.iter().filter(coming).count() < most;
+        if let Some(turns) = creating.get_mut(self.id) {
+            turns.placed = is_free;
+        }
+        is_free
+    }
 }
 
 impl Drop for Creation<'_> {
@@ -116,14 +135,6 @@ impl Sessions {
         Creation { sessions: self, id, turn: Arc::clone(&turns.turn) }
     }
 
-    /// Whether there is no place for one more than those that are open or on their way.
-    fn is_full(&self, most: usize) -> bool {
-        let (creating, open) = (self.creating(), self.open());
-        // Towards its end a creation is among both.
-        let coming = creating.keys().filter(|id| !open.contains_key(id)).count();
-        open.len() + coming > most
-    }
-
     pub(crate) async fn stop_all(&self) -> u64 {
         let open: Vec<_> = self.open().values().cloned().collect();
         for session in &open {
@@ -171,6 +182,7 @@ impl LiveSession {
         if warm {
             // It was started in a sandbox that waited, and does not know yet for whom.
             let mut untold = code::owned(ids(&self.view));
+            untold.extend(prepare::ways_out(&self.request.sandbox));
             untold.extend(self.request.sandbox.env.clone());
             self.kernels.there_is(&context_name(lang, None), untold);
             return Ok(());
@@ -194,7 +206,7 @@ impl Node {
             let same = row.request_hash == hash;
             return if same { Ok(row.view) } else { Err(JobError::Conflict) };
         }
-        if inner.sessions.is_full(inner.config.session_max) {
+        if !creation.takes_place(inner.config.session_max) {
             return Err(JobError::Full { retry_after_s: 10 });
         }
         let plan = admission::plan(self, &request.sandbox).await?;
@@ -202,7 +214,7 @@ impl Node {
             image: Arc::clone(&plan.image),
             limits: plan.limits.clone(),
             network: request.sandbox.network_policy,
-            inference: request.sandbox.use_inference,
+            door: door::is_asked(&request.sandbox),
             kernel: request.lang,
         };
         let owner = Owned::Session(request.task_id.clone(), request.session_id.clone());
@@ -212,7 +224,7 @@ impl Node {
             inner.sandboxes.release(claim.sandbox);
             return Err(error);
         }
-        if let Err(error) = admit(self, &request, &claim.sandbox) {
+        if let Err(error) = admit(self, &request, &plan, &claim.sandbox) {
             inner.sandboxes.release(claim.sandbox);
             return Err(error);
         }
@@ -285,7 +297,7 @@ impl Node {
         let reserved = prepare::reserved(&places, ids(&view));
         let env = prepare::environment(
             &plan.image.env,
-            request.sandbox.use_inference,
+            prepare::Ways::of(&request.sandbox),
             &request.sandbox.env,
             &reserved,
             &places,
@@ -321,9 +333,15 @@ impl Node {
     }
 }
 
-fn admit(node: &Node, request: &SessionRequest, sandbox: &Sandbox) -> Result<(), JobError> {
+fn admit(
+    node: &Node,
+    request: &SessionRequest,
+    plan: &Plan,
+    sandbox: &Sandbox,
+) -> Result<(), JobError> {
     let SessionRequest { task_id, session_id, sandbox: spec, .. } = request;
-    inference::admit(node, sandbox.id(), spec, task_id, session_id.as_str())
+    let owner = (task_id.as_str(), session_id.as_str());
+    door::admit(node, sandbox.id(), owner, spec, plan)
 }
 
 /// A session of an earlier life: adopted, or told to be lost.
@@ -336,7 +354,7 @@ pub(crate) async fn take_up(node: &Node, row: SessionRow) -> Result<(), JobError
     let plan = admission::plan(node, &row.request.sandbox).await;
     match (sandbox, plan) {
         (Some(sandbox), Ok(plan)) => {
-            admit(node, &row.request, &sandbox)?;
+            admit(node, &row.request, &plan, &sandbox)?;
             node.inner.metrics.adopted.inc();
             let interrupted = sandbox.adopted_execs();
             let session = node.open_session(row.request, row.request_hash, plan, sandbox, row.view);

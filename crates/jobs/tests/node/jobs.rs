@@ -6,7 +6,7 @@ use contracts::{
     event::Position,
     job::{JobState, Reason, Status, StopStatus},
     link::{End, Root},
-    session::{ExecRequest, SessionEnd, SessionRequest, SessionState},
+    session::{ExecRequest, RenewRequest, SessionEnd, SessionRequest, SessionState, SessionStatus},
 };
 use executor::{
     Counters,
@@ -304,7 +304,8 @@ async fn sessions_that_are_opened_at_once_are_no_more_than_may_be() {
         // Twice each: the second is the first.
         async move {
             let id = format!("s{n}");
-            let both = tokio::join!(node.create_session(session(&id)), node.create_session(session(&id)));
+            let both =
+                tokio::join!(node.create_session(session(&id)), node.create_session(session(&id)));
             (both.0.is_ok(), both.1.is_ok())
         }
     });
