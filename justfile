@@ -53,9 +53,10 @@ test: programs
 features *args: programs
     deploy/features.sh {{args}}
 
-# Measure, and write docs/benchmarks/NAME.md: jobs, burst and soak against plain Podman; proxy against nginx.
+# Measure, and write docs/benchmarks/NAME.md: jobs, burst and soak against plain Podman; sessions against llm-sandbox; proxy against nginx.
 bench name *args: build
     {{ if name == "proxy" { "" } else { "deploy/podman-service.sh start" } }}
+    {{ if name == "sessions" { "deploy/llm-sandbox.sh" } else { "" } }}
     {{run}}/bin/bench {{name}} {{args}}
 
 # Fuzz what parses hostile bytes: one target or all of them, each for so many seconds (docs/fuzzing.md).

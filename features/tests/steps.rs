@@ -9,6 +9,7 @@ mod inference_local;
 mod jobs;
 mod kernels;
 mod keys;
+mod lifetimes;
 mod node;
 mod pool;
 mod programs;

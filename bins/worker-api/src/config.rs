@@ -160,6 +160,7 @@ impl Checked {
             session_max: self.sessions.session_max,
             session_idle: Duration::from_secs(self.sessions.session_idle_seconds),
             session_lifetime: Duration::from_secs(self.sessions.session_lifetime_seconds),
+            session_freeze_after: self.sessions.freeze_after(),
             session_images: self.session_images.clone(),
             cell_timeout: Duration::from_secs(self.sessions.session_code_seconds),
             gate,

@@ -56,6 +56,8 @@ pub(crate) async fn handle(
         Route::CodeService => Ok(code::service()),
         Route::OpenCode => code::open(front, request).await,
         Route::ListCode => Ok(code::list(front)),
+        Route::GetCode => code::get(front, id(open)?).await,
+        Route::RenewCode => code::renew(front, id(open)?, request).await,
         Route::CloseCode => code::close(front, id(open)?).await,
         Route::Execute => code::execute(front, id(open)?, request).await,
         Route::ExecuteOnce => code::execute_once(front, request).await,

@@ -34,6 +34,8 @@ pub(crate) enum Route {
     CodeService,
     OpenCode,
     ListCode,
+    GetCode,
+    RenewCode,
     CloseCode,
     Execute,
     ExecuteOnce,
@@ -77,7 +79,7 @@ const DELETE: Method = Method::DELETE;
 /// `{…}` stands for one segment, or for one before a verb as in `{…}:test`; a final `{…*}` for the
 /// rest of the path. The first that fits counts.
 #[rustfmt::skip]
-pub(crate) const ROUTES: [(Method, &str, Route); 51] = [
+pub(crate) const ROUTES: [(Method, &str, Route); 53] = [
     (GET,  "/healthz",                                        Route::Health),
     (GET,  "/readyz",                                         Route::Ready),
     (GET,  "/metrics",                                        Route::Metrics),
@@ -113,7 +115,9 @@ pub(crate) const ROUTES: [(Method, &str, Route); 51] = [
     (GET,  "/",                                               Route::CodeService),
     (POST, "/sessions",                                       Route::OpenCode),
     (GET,  "/sessions",                                       Route::ListCode),
+    (GET,  "/sessions/{session}",                             Route::GetCode),
     (DELETE, "/sessions/{session}",                           Route::CloseCode),
+    (POST, "/sessions/{session}/renew",                       Route::RenewCode),
     (POST, "/sessions/{session}/execute",                     Route::Execute),
     (POST, "/sessions/{session}/interrupt",                   Route::InterruptCode),
     (POST, "/sessions/{session}/restart",                     Route::RestartCode),
@@ -145,6 +149,8 @@ impl Route {
             Self::Health | Self::Ready | Self::CodeService => Access::Anybody,
             Self::OpenCode
             | Self::ListCode
+            | Self::GetCode
+            | Self::RenewCode
             | Self::CloseCode
             | Self::Execute
             | Self::ExecuteOnce

@@ -22,7 +22,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinSet,
 };
 
@@ -39,6 +39,8 @@ const ADOPTED_BYTES: Caps = {
 pub(crate) struct Link {
     outbox: mpsc::Sender<ToAgent>,
     routes: Arc<Mutex<Routes>>,
+    /// Its sender goes with the reader.
+    read: watch::Receiver<()>,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -81,10 +83,15 @@ impl Link {
 
         let (outbox, inbox) = mpsc::channel(OUTBOX_FRAMES);
         let routes = Arc::new(Mutex::new(routes));
+        let (reads, read) = watch::channel(());
         let mut tasks = JoinSet::new();
         tasks.spawn(write_all(writer, inbox));
-        tasks.spawn(read_all(reader, Arc::clone(&routes)));
-        Ok((Self { outbox, routes, tasks: Mutex::new(tasks) }, adopted))
+        let reading = read_all(reader, Arc::clone(&routes));
+        tasks.spawn(async move {
+            reading.await;
+            drop(reads);
+        });
+        Ok((Self { outbox, routes, read, tasks: Mutex::new(tasks) }, adopted))
     }
 
     pub(crate) async fn send(&self, message: ToAgent) -> Result<(), LinkError> {
@@ -129,6 +136,12 @@ impl Link {
 
     pub(crate) fn is_lost(&self) -> bool {
         self.routes().is_lost()
+    }
+
+    /// Returns when the link is lost.
+    pub(crate) async fn lost(&self) {
+        // Nothing is ever sent: what it waits for is the sender's end.
+        let _gone = self.read.clone().changed().await;
     }
 
     fn routes(&self) -> MutexGuard<'_, Routes> {

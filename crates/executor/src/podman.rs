@@ -22,8 +22,9 @@ use crate::{
     Enclosure, Engine, EngineError, EngineKind, Found, Labels, PinnedImage, Sandbox, Shape,
     TlsGate, seccomp,
 };
-use api::Api;
+use api::{Api, Process};
 use async_trait::async_trait;
+use cgroup::Cgroup;
 use contracts::{
     Faults, ImageRef, SandboxId,
     limits::Limits,
@@ -241,6 +242,19 @@ impl PodmanEngine {
     }
 }
 
+/// Lets a container's processes go on, if it has any.
+fn thaw(process: &Process) -> Option<()> {
+    let groups = fs::read_to_string(format!("/proc/{}/cgroup", process.pid?)).ok()?;
+    // A pid is used again: only the container's own cgroup is touched.
+    if !groups.contains(&process.container) {
+        return None;
+    }
+    if let Err(error) = Cgroup::of(&groups).freeze(false) {
+        tracing::debug!(container = process.container, %error, "not thawed");
+    }
+    Some(())
+}
+
 /// Where the sidecar of a pod will call.
 fn listen(pod: &Pod) -> Result<(UnixListener, TlsGate), EngineError> {
     let listen = |name| pod.gate.listen(name).and_then(folder::Listening::keep);
@@ -328,9 +342,10 @@ impl Engine for PodmanEngine {
 
     async fn adopt(&self, id: &SandboxId) -> Result<Sandbox, EngineError> {
         let gone = || EngineError::Gone(id.clone());
-        let found = self.list().await?;
-        let found = found.into_iter().find(|found| found.sandbox == *id && found.running);
-        let container_id = found.ok_or_else(gone)?.engine_id;
+        let process = self.api.process(&spec::name(id)).await?;
+        // One that its earlier host had frozen would never call.
+        thaw(&process).ok_or_else(gone)?;
+        let container_id = process.container;
         let folder = self.folders.find(id).ok_or_else(gone)?;
         let listening = folder.listen(path::LINK_SOCKET).map_err(folder_fault)?;
         let pod = self.pod(id, |folders, _| Ok(folders.find(id)))?;

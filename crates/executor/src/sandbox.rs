@@ -55,6 +55,11 @@ pub trait Enclosure: Send + Sync {
     /// What the cgroup has counted. Zeros where nobody counts.
     async fn counters(&self) -> Counters;
 
+    /// Processes inside now. 0 where nobody counts.
+    async fn processes(&self) -> usize {
+        0
+    }
+
     /// Stops or resumes every process inside without their knowledge.
     async fn freeze(&self, frozen: bool) -> Result<(), EngineError>;
 
@@ -250,6 +255,14 @@ impl Sandbox {
         self.link.is_lost() || self.enclosure.is_broken()
     }
 
+    /// Returns when the agent, or what else it needs, is gone.
+    pub async fn lost(&self) {
+        tokio::select! {
+            () = self.link.lost() => {}
+            _ = self.enclosure.broken() => {}
+        }
+    }
+
     /// Writes one file beneath its root.
     pub async fn put(
         &self,
@@ -332,6 +345,10 @@ impl Sandbox {
 
     pub async fn counters(&self) -> Counters {
         self.enclosure.counters().await
+    }
+
+    pub async fn processes(&self) -> usize {
+        self.enclosure.processes().await
     }
 
     pub async fn freeze(&self, frozen: bool) -> Result<(), EngineError> {

@@ -1,5 +1,6 @@
 //! Why the node did not do what it was asked for, and the problem that a caller is told.
 
+use crate::sessions::SessionEnded;
 use contracts::{
     Faults,
     problem::{Problem, ProblemType},
@@ -23,8 +24,8 @@ pub enum JobError {
     Draining,
     #[error("there is no such {0}")]
     NotFound(&'static str),
-    #[error("the session has ended")]
-    Gone,
+    #[error("the session has ended: {}", .0.why.told())]
+    Gone(SessionEnded),
     #[error("the job does not run")]
     NotRunning,
     #[error("{what} is larger than {most} bytes")]
@@ -67,7 +68,11 @@ impl JobError {
             Self::NotFound(_) => {
                 Problem::new(NotFound, 404, "Not found").with_detail(self.to_string())
             }
-            Self::Gone => Problem::new(NotFound, 410, "Gone").with_detail(self.to_string()),
+            Self::Gone(SessionEnded { why, at }) => Problem {
+                ended: Some(*why),
+                ended_at: *at,
+                ..Problem::new(NotFound, 410, "Gone").with_detail(self.to_string())
+            },
             Self::NotRunning => {
                 Problem::new(Validation, 409, "Not running").with_detail(self.to_string())
             }

@@ -1,6 +1,9 @@
 //! What a node counts of its jobs and sandboxes, for Prometheus.
 
-use contracts::job::{Reason, Status};
+use contracts::{
+    job::{Reason, Status},
+    session::SessionEnd,
+};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
@@ -24,6 +27,11 @@ struct Phase {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Why {
+    why: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Way {
     warm: String,
 }
@@ -34,6 +42,9 @@ pub struct Metrics {
     pub(crate) running: Gauge,
     pub(crate) queued: Gauge,
     pub(crate) sessions: Gauge,
+    pub(crate) sessions_frozen: Gauge,
+    sessions_ended: Family<Why, Counter>,
+    wake_seconds: Histogram,
     pub(crate) adopted: Counter,
     pub(crate) swept: Counter,
     pub(crate) removal_failures: Counter,
@@ -49,6 +60,9 @@ impl Default for Metrics {
             running: Gauge::default(),
             queued: Gauge::default(),
             sessions: Gauge::default(),
+            sessions_frozen: Gauge::default(),
+            sessions_ended: Family::default(),
+            wake_seconds: histogram(),
             adopted: Counter::default(),
             swept: Counter::default(),
             removal_failures: Counter::default(),
@@ -68,6 +82,11 @@ impl Metrics {
         registry.register("jobs_running", "Jobs that run now", self.running.clone());
         registry.register("jobs_queued", "Jobs that wait now", self.queued.clone());
         registry.register("sessions_active", "Sessions that are open now", self.sessions.clone());
+        let frozen = self.sessions_frozen.clone();
+        registry.register("sessions_frozen", "Sessions that stand still now", frozen);
+        registry.register("sessions_ended", "Sessions that ended", self.sessions_ended.clone());
+        let wakes = self.wake_seconds.clone();
+        registry.register("session_wake_seconds", "Until a frozen session went on", wakes);
         registry.register(
             "sandboxes_adopted",
             "Taken over from an earlier life",
@@ -87,6 +106,15 @@ impl Metrics {
     pub(crate) fn job_ended(&self, status: Status, reason: Reason) {
         let end = End { status: word(&status), reason: word(&reason) };
         self.ended.get_or_create(&end).inc();
+    }
+
+    pub(crate) fn session_ended(&self, why: SessionEnd) {
+        self.sessions_ended.get_or_create(&Why { why: word(&why) }).inc();
+    }
+
+    pub(crate) fn session_woke(&self, seconds: f64) {
+        self.sessions_frozen.dec();
+        self.wake_seconds.observe(seconds);
     }
 
     pub(crate) fn job_fault(&self, phase: &str) {

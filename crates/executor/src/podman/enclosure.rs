@@ -114,6 +114,10 @@ impl Enclosure for PodmanEnclosure {
         self.init.cgroup.counters()
     }
 
+    async fn processes(&self) -> usize {
+        self.init.cgroup.processes()
+    }
+
     async fn freeze(&self, frozen: bool) -> Result<(), EngineError> {
         self.init.cgroup.freeze(frozen).map_err(|e| EngineError::step("freeze", e))?;
         self.frozen.store(frozen, Ordering::Relaxed);

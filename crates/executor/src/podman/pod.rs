@@ -69,8 +69,12 @@ impl Sidecar {
     /// Finds the process of a container that runs.
     pub(super) async fn find(api: &Api, container: &str) -> Result<Self, EngineError> {
         let failed = |e: io::Error| EngineError::step(phase::START, e);
-        let pid = api.pid(container).await.map_err(|e| EngineError::step(phase::START, e))?;
-        let pid = Pid::from_raw(pid).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+        let process = api.process(container).await;
+        let process = process.map_err(|e| EngineError::step(phase::START, e))?;
+        let pid = process
+            .pid
+            .and_then(|pid| Pid::from_raw(pid as i32))
+            .ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|e| failed(e.into()))?;
         // SAFETY: an owned descriptor is open, and the same, until the `AsyncFd` that has it is gone.
         let pidfd = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }
