@@ -29,6 +29,7 @@ const LINK_WAIT: Duration = Duration::from_secs(5);
 /// The agent ends its own children first, then itself.
 const TERM_WAIT: Duration = Duration::from_millis(500);
 const IDENTITY: &str = "sandbox.json";
+const HELP: &str = "HELP.txt";
 
 #[derive(Debug, Clone)]
 pub struct DirectConfig {
@@ -207,7 +208,12 @@ struct DirectEnclosure {
 impl Enclosure for DirectEnclosure {
     fn places(&self) -> Places {
         let place = |name: &str| self.folder.join(name).to_string_lossy().into_owned();
-        Places { workspace: place("workspace"), job: place("job"), tmp: place("tmp") }
+        let (workspace, job, tmp) = (place("workspace"), place("job"), place("tmp"));
+        Places { workspace, job, tmp, help: place(HELP) }
+    }
+
+    async fn explain(&self, text: &str) -> Result<(), EngineError> {
+        fs::write(self.folder.join(HELP), text).map_err(|e| EngineError::step("help", e))
     }
 
     async fn kill(&self) -> Result<(), EngineError> {

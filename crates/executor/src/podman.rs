@@ -29,7 +29,7 @@ use contracts::{
     sandbox::{label, path},
 };
 use enclosure::{Container, PodmanEnclosure};
-use folder::{Folder, Folders, SEARCHED, SHARED};
+use folder::{Folder, Folders, HELP, SEARCHED, SHARED};
 use images::Images;
 pub use images::{ImagePolicy, Pull};
 use pod::{Pod, Sidecar, phase};
@@ -147,8 +147,11 @@ impl PodmanEngine {
         };
         let folder = self.folders.make(id, SEARCHED).map_err(folder_fault)?;
         let listening = folder.listen(path::LINK_SOCKET).map_err(folder_fault)?;
+        // It is filled for whoever gets the sandbox.
+        folder.write(HELP, "").map_err(folder_fault)?;
         let seen = spec::SandboxFolders {
             link: folder.path(),
+            help: folder.path().join(HELP),
             proxy: pod.as_ref().map(|pod| pod.proxy.path()),
         };
         let spec = spec::container(id, &self.node_id, shape, labels, &self.host, &seen);

@@ -38,6 +38,11 @@ pub trait Enclosure: Send + Sync {
         Places::default()
     }
 
+    /// Puts a text where code inside reads what its sandbox can do.
+    async fn explain(&self, _text: &str) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     /// Ends every process inside at once. Returns when the kernel has been told.
     async fn kill(&self) -> Result<(), EngineError>;
 
@@ -67,11 +72,18 @@ pub struct Places {
     pub workspace: String,
     pub job: String,
     pub tmp: String,
+    /// The text that explains the sandbox.
+    pub help: String,
 }
 
 impl Default for Places {
     fn default() -> Self {
-        Self { workspace: path::WORKSPACE.into(), job: path::JOB.into(), tmp: path::TMP.into() }
+        Self {
+            workspace: path::WORKSPACE.into(),
+            job: path::JOB.into(),
+            tmp: path::TMP.into(),
+            help: path::HELP.into(),
+        }
     }
 }
 
@@ -153,6 +165,11 @@ impl Sandbox {
 
     pub fn places(&self) -> Places {
         self.enclosure.places()
+    }
+
+    /// Replaces the text at `places().help`.
+    pub async fn explain(&self, text: &str) -> Result<(), EngineError> {
+        self.enclosure.explain(text).await
     }
 
     /// The commands of an earlier life of the node, each once. Their output comes from the start.

@@ -26,7 +26,7 @@ pub use body::{BodyPolicy, Forward, JsonError, Prepared, check_encoding, named_m
 pub use budget::{Ask, Budget, DEFAULT_OUTPUT_TOKENS, Reservation};
 pub use door::{Door, Gate, Tenant};
 pub use metrics::GateMetrics;
-pub use models::{ModelMap, Unlisted, answer, loaded};
+pub use models::{ModelMap, Offer, Unlisted, answer, loaded};
 pub use policy::Policy;
 pub use refusal::{Kind, Refusal};
 pub use relay::Dialect;

@@ -6,6 +6,7 @@ mod artifacts;
 pub mod config;
 pub mod error;
 mod events;
+mod help;
 mod inference;
 mod kernels;
 mod lifecycle;

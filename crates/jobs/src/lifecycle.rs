@@ -10,7 +10,9 @@
 //! or nowhere. The result is kept before anybody is told. Removal comes last, off the path.
 
 use crate::{
-    JobError, Node, artifacts, chain, inference,
+    JobError, Node, artifacts, chain,
+    help::{self, Owner},
+    inference,
     live::LiveJob,
     node::Ended,
     outcome::{self, Captured, Intent, Times},
@@ -184,13 +186,15 @@ impl Run<'_> {
         let request = &self.job.request;
         let spec = &request.sandbox;
         prepare::files(sandbox, spec, config).await?;
+        let plan = &self.job.plan;
+        let owner = Owner::Job { timeout: plan.timeout, artifacts: &spec.artifacts };
+        help::explain(self.node, sandbox, spec, plan, owner).await;
         let places = sandbox.places();
         let ids = vec![
             (env::TASK_ID, request.task_id.to_string()),
             (env::JOB_ID, request.job_id.to_string()),
         ];
         let reserved = prepare::reserved(&places, ids);
-        let plan = &self.job.plan;
         let command = prepare::job_command(spec, plan, &reserved, &places, config.flood_bytes);
         let exec = sandbox.start(command).await?;
         if let Some(text) = &spec.stdin {

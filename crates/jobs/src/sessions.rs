@@ -13,7 +13,7 @@ mod exec;
 pub use code::{CodeEnd, Running};
 
 use crate::{
-    JobError, Node, admission, chain, inference,
+    JobError, Node, admission, chain, help, inference,
     kernels::{Kernels, context_name},
     live::Plan,
     prepare,
@@ -156,6 +156,10 @@ impl Node {
             return Err(error);
         }
         let view = self.new_view(&request, &plan);
+        let idle = Duration::from_secs(view.idle_seconds);
+        let lifetime = (view.expires_at - view.created_at).unsigned_abs();
+        let owner = help::Owner::Session { idle, lifetime };
+        help::explain(self, &claim.sandbox, &request.sandbox, &plan, owner).await;
         let session = self.open_session(request, hash, plan, claim.sandbox, view);
         let prepared = session.prepare_kernel(claim.warm).await;
         let kept = match prepared {

@@ -123,6 +123,8 @@ pub(super) fn pod_name(id: &SandboxId) -> String {
 /// What a sandbox sees of the host's folders.
 pub(super) struct SandboxFolders<'a> {
     pub(super) link: &'a Path,
+    /// The text that explains it.
+    pub(super) help: PathBuf,
     /// With inference, the one in which the proxy listens.
     pub(super) proxy: Option<&'a Path>,
 }
@@ -212,8 +214,9 @@ fn floor(host: &Host) -> ContainerSpec {
     }
 }
 
-/// Sized file systems in memory for what may be written, and three read-only pieces of the host: the
-/// agent's binary, the folder with its socket, and the names that resolve without a network.
+/// Sized file systems in memory for what may be written, and four read-only pieces of the host: the
+/// agent's binary, the folder with its socket, the names that resolve without a network, and the text
+/// that says what can be done here.
 fn mounts(limits: &Limits, host: &Host, folders: &SandboxFolders<'_>) -> Vec<Mount> {
     let job_bytes = JOB_BYTES.min(limits.memory_bytes / 4);
     let shm_bytes = SHM_BYTES.min(limits.memory_bytes / 8);
@@ -226,6 +229,7 @@ fn mounts(limits: &Limits, host: &Host, folders: &SandboxFolders<'_>) -> Vec<Mou
         bind(&host.agent, path::AGENT, &["ro", "nosuid", "nodev"]),
         bind(&host.hosts, "/etc/hosts", &READ_ONLY),
         bind(folders.link, path::LINK_DIR, &READ_ONLY),
+        bind(&folders.help, path::HELP, &READ_ONLY),
     ];
     always.into_iter().chain(proxy).collect()
 }
