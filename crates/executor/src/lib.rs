@@ -5,6 +5,7 @@ pub mod direct;
 pub mod engine;
 pub mod error;
 pub mod fake;
+pub mod landlock;
 mod link;
 pub mod podman;
 pub mod sandbox;
@@ -13,6 +14,7 @@ pub mod shape;
 
 pub use engine::{Engine, EngineKind, Found, Labels, PinnedImage};
 pub use error::{EngineError, LinkError};
+pub use landlock::Fencing;
 pub use sandbox::{
     Collected, CollectedFile, Counters, Enclosure, Exec, ExecEvent, Places, Sandbox,
 };

@@ -19,7 +19,8 @@ mod pod;
 mod spec;
 
 use crate::{
-    Enclosure, Engine, EngineError, EngineKind, Found, Labels, PinnedImage, Sandbox, Shape, seccomp,
+    Enclosure, Engine, EngineError, EngineKind, Fencing, Found, Labels, PinnedImage, Sandbox,
+    Shape, landlock, seccomp,
 };
 use api::Api;
 use async_trait::async_trait;
@@ -67,6 +68,7 @@ pub struct PodmanConfig {
     pub images: ImagePolicy,
     /// The inference proxy's image, on a node that has inference.
     pub proxy_image: Option<ImageRef>,
+    pub fencing: Fencing,
 }
 
 pub struct PodmanEngine {
@@ -89,7 +91,10 @@ impl PodmanEngine {
         let info = api.info().await?;
         let agent = config.agent.canonicalize().map_err(|e| EngineError::step("agent", e))?;
         let files = write_files(&config.state_dir).map_err(|e| EngineError::step("state", e))?;
-        let host = Host::look(&info, agent, files);
+        let landlock = landlock::of_kernel(&agent)?;
+        let fencing = config.fencing;
+        let asked = fencing.mode.name();
+        let host = Host::look(&info, agent, files, fencing);
         let open = |part: String| {
             Folders::open(&config.workspace_root, &part).map_err(|e| EngineError::step("folder", e))
         };
@@ -103,6 +108,8 @@ impl PodmanEngine {
             rootless = info.rootless,
             cgroups = %info.cgroup_version,
             userns_auto = host.userns_auto,
+            landlock = asked,
+            kernel_landlock = %landlock,
             "podman engine is open"
         );
         Ok(Self {
@@ -129,7 +136,9 @@ impl PodmanEngine {
             let (stream, init) = peer::accept_init(&listening, container.id()).await?;
             let enclosure = Arc::new(PodmanEnclosure::new(Arc::clone(container), init));
             let outside: Arc<dyn Enclosure> = Arc::clone(&enclosure) as Arc<dyn Enclosure>;
-            Ok::<_, EngineError>((Sandbox::over(id.clone(), stream, outside).await?, enclosure))
+            let sandbox = Sandbox::over(id.clone(), stream, outside).await?;
+            self.host.fencing.check(sandbox.landlock())?;
+            Ok::<_, EngineError>((sandbox, enclosure))
         };
         let limited = tokio::time::timeout(limit, accept).await;
         limited.map_err(|_| EngineError::Slow { step: "link", limit })?

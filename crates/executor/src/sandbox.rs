@@ -17,6 +17,7 @@ use crate::{
 use async_trait::async_trait;
 use contracts::{
     SandboxId,
+    landlock::Landlock,
     link::{
         Command, End, ExecId, ExecStatus, MAX_CHUNK_BYTES, RequestId, Root, ToAgent, Truncation,
         kernel::{Cell, ToKernels},
@@ -115,6 +116,7 @@ pub struct Sandbox {
     id: SandboxId,
     link: Link,
     enclosure: Arc<dyn Enclosure>,
+    landlock: Landlock,
     adopted: Mutex<Adopted>,
     /// Where its sidecar calls, until somebody serves it.
     gate: Mutex<Option<UnixListener>>,
@@ -146,7 +148,8 @@ impl Sandbox {
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
         let (link, adopted) = Link::open(stream).await?;
-        Ok(Self { id, link, enclosure, adopted: Mutex::new(adopted), gate: Mutex::default() })
+        let (landlock, adopted) = (adopted.landlock, Mutex::new(adopted));
+        Ok(Self { id, link, enclosure, landlock, adopted, gate: Mutex::default() })
     }
 
     pub(crate) fn with_gate(mut self, gate: UnixListener) -> Self {
@@ -165,6 +168,11 @@ impl Sandbox {
 
     pub fn places(&self) -> Places {
         self.enclosure.places()
+    }
+
+    /// What its agent puts around each command.
+    pub fn landlock(&self) -> Landlock {
+        self.landlock
     }
 
     /// Replaces the text at `places().help`.

@@ -22,7 +22,7 @@ use crate::{
 };
 use contracts::{
     Version,
-    job::{JobRequest, JobResult, Timings},
+    job::{Isolation, JobRequest, JobResult, Timings},
     link::{End as ExecEnd, Exited, Stream},
     problem::Problem,
     sandbox::env,
@@ -296,6 +296,7 @@ impl Run<'_> {
             artifacts_truncated: left.truncated,
             sba_result: left.sba_result,
             inference,
+            isolation: isolation(sandbox),
             ..result
         })))
     }
@@ -312,7 +313,7 @@ impl Run<'_> {
         let verdict = verdict.ok_or(executor::LinkError::Lost)?;
         let inference = inference::settle(self.node, sandbox.id()).await;
         let result = self.result(verdict, None, counters, times);
-        Ok(Fate::Ended(Box::new(JobResult { inference, ..result })))
+        Ok(Fate::Ended(Box::new(JobResult { inference, isolation: isolation(sandbox), ..result })))
     }
 
     /// Canceled before it had a sandbox.
@@ -344,8 +345,13 @@ impl Run<'_> {
             artifacts_truncated: false,
             sba_result: None,
             inference: None,
+            isolation: None,
         }
     }
+}
+
+fn isolation(sandbox: &Sandbox) -> Option<Isolation> {
+    Some(Isolation { landlock: sandbox.landlock().to_string() })
 }
 
 pub(crate) fn timings(queued: Duration, claim: &Claim) -> Timings {

@@ -134,7 +134,10 @@ impl Sandboxes {
         self.owned().insert(id.clone(), owner);
         let made = self.engine.create(id.clone(), shape, &labels).await;
         match &made {
-            Ok(sandbox) => self.open_door(sandbox),
+            Ok(sandbox) => {
+                self.metrics.sandbox_made(sandbox.landlock());
+                self.open_door(sandbox);
+            }
             Err(_) => drop(self.owned().remove(&id)),
         }
         made.map(Arc::new)

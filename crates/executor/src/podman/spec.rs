@@ -8,7 +8,7 @@ mod sidecar;
 pub(super) use sidecar::{Between, sidecar, sidecar_name};
 
 use super::api::Info;
-use crate::{Labels, Shape};
+use crate::{Fencing, Labels, Shape};
 use contracts::{
     Faults, SandboxId,
     limits::Limits,
@@ -69,19 +69,21 @@ pub(super) struct Host {
     pub(super) hosts: PathBuf,
     /// Whether each sandbox gets its own range of user ids.
     pub(super) userns_auto: bool,
+    pub(super) fencing: Fencing,
     controllers: Vec<String>,
     max_open_files: Option<u64>,
     max_processes: Option<u64>,
 }
 
 impl Host {
-    pub(super) fn look(info: &Info, agent: PathBuf, files: Files) -> Self {
+    pub(super) fn look(info: &Info, agent: PathBuf, files: Files, fencing: Fencing) -> Self {
         Self {
             agent,
             seccomp_profile: files.seccomp_profile,
             hosts: files.hosts,
             // Rootless Podman is in a user namespace as it is.
             userns_auto: !info.rootless && has_subordinate_ids(),
+            fencing,
             controllers: info.cgroup_controllers.clone(),
             max_open_files: getrlimit(Resource::Nofile).maximum,
             max_processes: getrlimit(Resource::Nproc).maximum,
@@ -149,6 +151,7 @@ pub(super) fn container(
         labels,
         // The agent, whatever the image says its entry point is.
         entrypoint: vec![path::AGENT.to_owned()],
+        command: host.fencing.in_container(),
         user: USER,
         mounts: mounts(limits, host, folders),
         // No interface but loopback, and no name service to ask.

@@ -1,0 +1,146 @@
+//! The fence around each command: Landlock, with the best version that the kernel has.
+//!
+//! It is made once, before any code runs, and each child puts it around itself between clone and
+//! exec: the agent stays outside, and can signal what is inside. A child that can't put it on does
+//! not become the program.
+
+mod baseline;
+
+use crate::{options::Options, spawn::ABOVE_TARGETS};
+use contracts::landlock::{Landlock, LandlockMode};
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetError, Scope, path_beneath_rules,
+};
+use std::{
+    io,
+    os::fd::{AsRawFd, OwnedFd},
+    path::PathBuf,
+};
+
+/// All that this program knows of. What the kernel doesn't have is left out of it.
+const NEWEST: ABI = ABI::V9;
+
+/// What code may touch. Beside the baseline, and beside the three roots, which it may always write.
+#[derive(Default)]
+pub(crate) struct Policy {
+    pub(crate) mode: LandlockMode,
+    pub(crate) read: Vec<PathBuf>,
+    pub(crate) write: Vec<PathBuf>,
+    /// No network namespace and no pid namespace are around it: no TCP then, and no signals or
+    /// abstract sockets beyond the command itself.
+    pub(crate) cut_off: bool,
+}
+
+pub(crate) struct Fence {
+    status: Landlock,
+    mode: LandlockMode,
+    ruleset: Option<OwnedFd>,
+}
+
+impl Fence {
+    pub(crate) fn build(options: &Options) -> io::Result<Self> {
+        let mode = options.policy.mode;
+        let status = match mode {
+            LandlockMode::Off => Landlock::Off,
+            LandlockMode::BestEffort | LandlockMode::Hard => of_kernel(),
+        };
+        let ruleset = match status {
+            Landlock::Abi(_) => Some(ruleset(options).map_err(io::Error::other)?),
+            Landlock::Off | Landlock::Missing(_) => None,
+        };
+        let ruleset = ruleset.map(above_standard_streams).transpose()?;
+        Ok(Self { status, mode, ruleset })
+    }
+
+    pub(crate) fn status(&self) -> Landlock {
+        self.status
+    }
+
+    /// Whether a command may run behind it. The host knows, too; this is for one that doesn't listen.
+    pub(crate) fn may_run(&self) -> bool {
+        self.mode != LandlockMode::Hard || self.ruleset.is_some()
+    }
+
+    /// What a child puts around itself; see [`put_on`].
+    pub(crate) fn descriptor(&self) -> Option<i32> {
+        self.ruleset.as_ref().map(AsRawFd::as_raw_fd)
+    }
+}
+
+/// The kernel says that it has Landlock: rules that came to nothing then are no best effort. The
+/// descriptor is moved out of the way of those that children get.
+fn above_standard_streams(ruleset: Option<OwnedFd>) -> io::Result<OwnedFd> {
+    let ruleset = ruleset.ok_or_else(|| io::Error::other("the kernel took no Landlock rules"))?;
+    Ok(rustix::io::fcntl_dupfd_cloexec(ruleset, ABOVE_TARGETS)?)
+}
+
+/// Restricts the calling process, for good. `no_new_privs` is set already. False with errno set.
+pub(crate) fn put_on(descriptor: i32) -> bool {
+    // SAFETY: a system call on two numbers; the descriptor is the child's copy of ours.
+    unsafe { libc::syscall(libc::SYS_landlock_restrict_self, descriptor, 0) == 0 }
+}
+
+/// What the running kernel offers.
+pub(crate) fn of_kernel() -> Landlock {
+    const ASK_VERSION: u32 = 1;
+    let nothing = std::ptr::null::<libc::c_void>();
+    // SAFETY: without attributes and with this flag, the call reads nothing and makes nothing.
+    let version =
+        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, nothing, 0_usize, ASK_VERSION) };
+    match u32::try_from(version) {
+        Ok(version) => Landlock::Abi(version),
+        Err(_) => {
+            Landlock::Missing(io::Error::last_os_error().raw_os_error().unwrap_or(libc::ENOSYS))
+        }
+    }
+}
+
+fn ruleset(options: &Options) -> Result<Option<OwnedFd>, RulesetError> {
+    let policy = &options.policy;
+    let (all, read) = (AccessFs::from_all(NEWEST), AccessFs::from_read(NEWEST));
+    let mut ruleset =
+        Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(all)?;
+    if policy.cut_off {
+        ruleset =
+            ruleset.handle_access(AccessNet::from_all(NEWEST))?.scope(Scope::from_all(NEWEST))?;
+    }
+    let roots = [&options.workspace, &options.job, &options.tmp];
+    let devices: BitFlags<AccessFs> = AccessFs::from_file(NEWEST) & !AccessFs::Execute;
+    let ruleset = ruleset
+        .create()?
+        // What does not exist is left out: a system has some of these folders and not others.
+        .add_rules(path_beneath_rules(baseline::READ, read))?
+        .add_rules(path_beneath_rules(baseline::DEVICES, devices))?
+        .add_rules(path_beneath_rules(&policy.read, read))?
+        .add_rules(path_beneath_rules(roots, all))?
+        .add_rules(path_beneath_rules(&policy.write, all))?;
+    Ok(ruleset.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(mode: LandlockMode) -> Options {
+        let policy = Policy { mode, ..Policy::default() };
+        let tmp = PathBuf::from("/tmp");
+        Options { link: tmp.clone(), workspace: tmp.clone(), job: tmp.clone(), tmp, policy }
+    }
+
+    #[test]
+    fn what_the_kernel_has_is_used_and_what_it_has_not_is_told() {
+        let fence = Fence::build(&options(LandlockMode::BestEffort)).unwrap();
+        assert_eq!(fence.status(), of_kernel());
+        assert_eq!(fence.descriptor().is_some(), of_kernel().is_enforced());
+        assert!(fence.may_run());
+    }
+
+    #[test]
+    fn hard_runs_nothing_without_it_and_off_never_asks() {
+        let hard = Fence::build(&options(LandlockMode::Hard)).unwrap();
+        assert_eq!(hard.may_run(), of_kernel().is_enforced());
+        let off = Fence::build(&options(LandlockMode::Off)).unwrap();
+        assert_eq!((off.status(), off.descriptor(), off.may_run()), (Landlock::Off, None, true));
+    }
+}
