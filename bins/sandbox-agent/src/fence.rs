@@ -35,7 +35,17 @@ pub(crate) struct Policy {
 pub(crate) struct Fence {
     status: Landlock,
     mode: LandlockMode,
+    cut_off: bool,
     ruleset: Option<OwnedFd>,
+}
+
+/// What a child does to itself: numbers, because it may not allocate.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Putting {
+    ruleset: i32,
+    /// A root of the host has ways around the fence: some checks of the kernel's are not asked for
+    /// whoever has certain capabilities. In a container there are none.
+    gives_up_capabilities: bool,
 }
 
 impl Fence {
@@ -50,7 +60,7 @@ impl Fence {
             Landlock::Off | Landlock::Missing(_) => None,
         };
         let ruleset = ruleset.map(above_standard_streams).transpose()?;
-        Ok(Self { status, mode, ruleset })
+        Ok(Self { status, mode, cut_off: options.policy.cut_off, ruleset })
     }
 
     pub(crate) fn status(&self) -> Landlock {
@@ -62,9 +72,28 @@ impl Fence {
         self.mode != LandlockMode::Hard || self.ruleset.is_some()
     }
 
-    /// What a child puts around itself; see [`put_on`].
-    pub(crate) fn descriptor(&self) -> Option<i32> {
-        self.ruleset.as_ref().map(AsRawFd::as_raw_fd)
+    /// For each child, between clone and exec.
+    pub(crate) fn putting(&self) -> Option<Putting> {
+        let ruleset = self.ruleset.as_ref()?.as_raw_fd();
+        Some(Putting { ruleset, gives_up_capabilities: self.cut_off })
+    }
+}
+
+impl Putting {
+    /// Restricts the calling process, for good: `no_new_privs` is set already, so that no exec brings
+    /// back what is given up here. False with errno set.
+    pub(crate) fn put_on(self) -> bool {
+        // SAFETY: system calls on numbers and on memory of this stack frame; the descriptor is the
+        // child's copy of ours.
+        unsafe {
+            let given_up = !self.gives_up_capabilities || {
+                // Version 3 of the header, and the calling process.
+                let header: [u32; 2] = [0x2008_0522, 0];
+                let no_sets = [0_u32; 6];
+                libc::syscall(libc::SYS_capset, header.as_ptr(), no_sets.as_ptr()) == 0
+            };
+            given_up && libc::syscall(libc::SYS_landlock_restrict_self, self.ruleset, 0) == 0
+        }
     }
 }
 
@@ -73,12 +102,6 @@ impl Fence {
 fn above_standard_streams(ruleset: Option<OwnedFd>) -> io::Result<OwnedFd> {
     let ruleset = ruleset.ok_or_else(|| io::Error::other("the kernel took no Landlock rules"))?;
     Ok(rustix::io::fcntl_dupfd_cloexec(ruleset, ABOVE_TARGETS)?)
-}
-
-/// Restricts the calling process, for good. `no_new_privs` is set already. False with errno set.
-pub(crate) fn put_on(descriptor: i32) -> bool {
-    // SAFETY: a system call on two numbers; the descriptor is the child's copy of ours.
-    unsafe { libc::syscall(libc::SYS_landlock_restrict_self, descriptor, 0) == 0 }
 }
 
 /// What the running kernel offers.
@@ -132,7 +155,7 @@ mod tests {
     fn what_the_kernel_has_is_used_and_what_it_has_not_is_told() {
         let fence = Fence::build(&options(LandlockMode::BestEffort)).unwrap();
         assert_eq!(fence.status(), of_kernel());
-        assert_eq!(fence.descriptor().is_some(), of_kernel().is_enforced());
+        assert_eq!(fence.putting().is_some(), of_kernel().is_enforced());
         assert!(fence.may_run());
     }
 
@@ -141,6 +164,9 @@ mod tests {
         let hard = Fence::build(&options(LandlockMode::Hard)).unwrap();
         assert_eq!(hard.may_run(), of_kernel().is_enforced());
         let off = Fence::build(&options(LandlockMode::Off)).unwrap();
-        assert_eq!((off.status(), off.descriptor(), off.may_run()), (Landlock::Off, None, true));
+        assert_eq!(
+            (off.status(), off.putting().is_none(), off.may_run()),
+            (Landlock::Off, true, true)
+        );
     }
 }

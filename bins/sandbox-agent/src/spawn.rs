@@ -2,7 +2,7 @@
 //! stand still for so long: nothing is copied, and it tells a failure by leaving it where we look.
 //! Everything is prepared before, because until then it may only make system calls.
 
-use crate::fence::{self, Fence};
+use crate::fence::{Fence, Putting};
 use contracts::link::{
     Command,
     kernel::{EVENTS_FD, REQUESTS_FD},
@@ -104,7 +104,7 @@ fn spawn_with(
         [(requests.as_raw_fd(), REQUESTS_FD), (events.as_raw_fd(), EVENTS_FD)]
     });
     let mut birth =
-        Birth { program: &program, ends, control, fence: fence.descriptor(), failed: None };
+        Birth { program: &program, ends, control, fence: fence.putting(), failed: None };
     let pid = birth.give()?;
     if let Some(failure) = birth.failed {
         // SAFETY: waits for our own child, which has exited.
@@ -168,7 +168,7 @@ struct Birth<'a> {
     /// Of a kernel: more descriptors, and the numbers that they get after the others have theirs.
     control: Option<[(i32, i32); 2]>,
     /// What the child puts around itself.
-    fence: Option<i32>,
+    fence: Option<Putting>,
     failed: Option<NotExecuted>,
 }
 
@@ -217,8 +217,8 @@ impl Birth<'_> {
             if libc::chdir(self.program.cwd.as_ptr()) < 0 {
                 return failed("cwd");
             }
-            // Last, because our own folder for the link is beyond it.
-            if self.fence.is_some_and(|fence| !fence::put_on(fence)) {
+            // Last: what comes before is done with our rights and not with the program's.
+            if self.fence.is_some_and(|fence| !fence.put_on()) {
                 return failed("landlock");
             }
             let mut errno = libc::ENOENT;
