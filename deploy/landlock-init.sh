@@ -5,7 +5,6 @@
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
-mount -t tmpfs tmp /tmp
 mkdir -p /dev/shm /dev/pts
 ip link set lo up
 for word in $(cat /proc/cmdline); do
