@@ -2,11 +2,13 @@
 
 mod files;
 mod floor;
+mod help;
 mod hostile;
 mod inference;
 mod jobs;
 mod kernels;
 mod keys;
+mod landlock;
 mod node;
 mod pool;
 mod programs;
