@@ -6,7 +6,7 @@ Feature: The code's author is told what the sandbox can do
     When the dispatcher runs "cat $PINFOLD_HELP" with 128 MiB of memory and 33 processes
     Then the help says "- memory: 128 MiB, no swap"
     And the help says "- processes and threads: 33"
-    And the help says "None but loopback."
+    And the help says "None. There is no interface but loopback"
     And the help says "None: this sandbox was not given inference."
     And the help does not say "11434"
 

@@ -5,6 +5,9 @@ mod http;
 mod kernel;
 mod node;
 mod operator;
+mod outside;
+mod real_model;
+mod server;
 mod steps;
 mod world;
 

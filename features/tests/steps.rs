@@ -1,10 +1,12 @@
 //! What the words of the features mean, grouped by noun.
 
+mod egress;
 mod files;
 mod floor;
 mod help;
 mod hostile;
 mod inference;
+mod inference_local;
 mod jobs;
 mod kernels;
 mod keys;
@@ -13,6 +15,7 @@ mod node;
 mod pool;
 mod programs;
 mod providers;
+mod real_model;
 mod requests;
 mod sessions;
 mod watch;

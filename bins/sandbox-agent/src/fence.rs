@@ -128,6 +128,8 @@ fn ruleset(options: &Options) -> Result<Option<OwnedFd>, RulesetError> {
         ruleset =
             ruleset.handle_access(AccessNet::from_all(NEWEST))?.scope(Scope::from_all(NEWEST))?;
     }
+    // A container's sockets are its own, or offered to it: the proxy's is. A host's are not.
+    let reach = if policy.cut_off { read } else { read | AccessFs::ResolveUnix };
     let roots = [&options.workspace, &options.job, &options.tmp];
     let devices: BitFlags<AccessFs> = AccessFs::from_file(NEWEST) & !AccessFs::Execute;
     let ruleset = ruleset
@@ -135,7 +137,7 @@ fn ruleset(options: &Options) -> Result<Option<OwnedFd>, RulesetError> {
         // What does not exist is left out: a system has some of these folders and not others.
         .add_rules(path_beneath_rules(baseline::READ, read))?
         .add_rules(path_beneath_rules(baseline::DEVICES, devices))?
-        .add_rules(path_beneath_rules(&policy.read, read))?
+        .add_rules(path_beneath_rules(&policy.read, reach))?
         .add_rules(path_beneath_rules(roots, all))?
         .add_rules(path_beneath_rules(&policy.write, all))?;
     Ok(ruleset.into())

@@ -12,8 +12,8 @@
 //! ```
 
 use crate::{
-    Faults, JobId, TaskId, Version, file::Artifact, inference::InferenceUsage, limits::Limits,
-    problem::Problem, sandbox::SandboxSpec,
+    Faults, JobId, TaskId, Version, egress::EgressUsage, file::Artifact, inference::InferenceUsage,
+    limits::Limits, problem::Problem, sandbox::SandboxSpec,
 };
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -119,6 +119,9 @@ pub struct JobResult {
     /// What stood around the code, where it had a sandbox at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Isolation>,
+    /// What it fetched, if it had egress rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<EgressUsage>,
 }
 
 /// The layers of a sandbox that hosts have or have not.

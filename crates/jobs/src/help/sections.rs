@@ -1,7 +1,10 @@
 //! The text itself, section by section. Pure.
 
 use super::{Facts, Inference, Owner};
-use contracts::{inference::Caps, sandbox::env};
+use contracts::{
+    inference::Caps,
+    sandbox::{INFERENCE_HOST, env},
+};
 use executor::EngineKind;
 use gate::Offer;
 use std::{fmt::Write, time::Duration};
@@ -45,14 +48,23 @@ fn about(facts: &Facts<'_>) -> String {
     format!("This is a Pinfold sandbox for {what}. {wall}\n")
 }
 
-// What egress rules open is told here: the hosts that are allowed, and the proxy's variables.
 fn network(facts: &Facts<'_>) -> String {
-    match facts.engine {
-        EngineKind::Direct => "Not to be relied on: in a sandbox there would be none.\n".to_owned(),
-        _ => "None but loopback. Nothing outside can be reached and no name resolves: don't retry, don't \
-              look for a proxy.\n"
-            .to_owned(),
+    if facts.engine == EngineKind::Direct {
+        return "Not to be relied on: in a sandbox there would be none.\n".to_owned();
     }
+    let nothing = "There is no interface but loopback, and no name resolves.";
+    let Some(policy) = &facts.plan.egress else {
+        return format!(
+            "None. {nothing} Nothing outside can be reached: don't retry, don't look for a proxy.\n"
+        );
+    };
+    let allowed: Vec<String> = policy.listed().collect();
+    let more = if allowed.len() > MOST_NAMES { "\n- and more; a refusal says which" } else { "" };
+    let listed = allowed[..allowed.len().min(MOST_NAMES)].join("\n- ");
+    format!(
+        "By a proxy only: HTTP_PROXY and HTTPS_PROXY are set, and programs have to heed them. {nothing} What \
+         can be reached, and nothing else:\n- {listed}{more}\n"
+    )
 }
 
 fn models(facts: &Facts<'_>) -> String {
@@ -68,6 +80,7 @@ fn models(facts: &Facts<'_>) -> String {
         // Writing to a string can't fail.
         let _written = writeln!(text, "- {name}={value}");
     }
+    let _written = writeln!(text, "https://{INFERENCE_HOST}/v1 reaches the same.");
     text += &names(offer);
     text += &budget(caps);
     text
@@ -190,12 +203,17 @@ fn fails(facts: &Facts<'_>) -> String {
         return "- writing outside of the folders above: write to the working directory\n"
             .to_owned();
     }
-    "- pip, npm, apt, cargo, git clone, curl to anywhere: use what the image has; what is missing must come \
-     with the image or as an input file. Say what you need instead of trying again\n\
-     - sudo, su, mount, ping, docker, unshare, strace, gdb: there are no privileges to get\n\
-     - writing to /usr, /etc, /opt, /root: write to the working directory or /tmp\n\
-     - a server is reached at 127.0.0.1 and from this sandbox only\n"
-        .to_owned()
+    let fetching = match facts.plan.egress {
+        Some(_) => "to any other host than those above",
+        None => "to anywhere",
+    };
+    format!(
+        "- pip, npm, apt, cargo, git clone, curl {fetching}: use what the image has; what is missing must \
+         come with the image or as an input file. Say what you need instead of trying again\n\
+         - sudo, su, mount, ping, docker, unshare, strace, gdb: there are no privileges to get\n\
+         - writing to /usr, /etc, /opt, /root: write to the working directory or /tmp\n\
+         - a server is reached at 127.0.0.1 and from this sandbox only\n"
+    )
 }
 
 fn ends(facts: &Facts<'_>) -> String {

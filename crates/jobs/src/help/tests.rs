@@ -12,7 +12,12 @@ fn plan() -> Plan {
         env: Vec::new(),
         command: Vec::new(),
     };
-    Plan { image: Arc::new(image), limits: Limits::DEFAULT, timeout: Duration::from_secs(7) }
+    Plan {
+        image: Arc::new(image),
+        limits: Limits::DEFAULT,
+        timeout: Duration::from_secs(7),
+        egress: None,
+    }
 }
 
 fn text(owner: Owner<'_>, engine: EngineKind, inference: Option<Inference>) -> String {
@@ -37,7 +42,7 @@ fn a_job_reads_its_own_limits_and_no_way_out() {
         "- memory: 512 MiB",
         "- /workspace: the working directory, with the input files, 256 MiB",
         "The first 256 KiB of stdout",
-        "None but loopback.",
+        "None. There is no interface but loopback",
         "None: this sandbox was not given inference.",
     ] {
         assert!(text.contains(line), "{line:?} is not in {text}");
@@ -82,4 +87,18 @@ fn a_session_and_a_piece_of_code_read_of_themselves() {
     assert!(session.contains("after 60 s without a command, and 3600 s after its start"));
     let code = text(Owner::Code { timeout: idle }, EngineKind::Podman, None);
     assert!(code.contains("for one piece of code") && code.contains("- time: 60 s"), "{code}");
+}
+
+#[test]
+fn what_may_be_fetched_is_listed_and_the_way_to_it() {
+    let rule = serde_json::from_value(serde_json::json!({"host": "pypi.example.org"})).unwrap();
+    let policy = gate::egress::Policy::of_rules("egress", &[rule]).unwrap();
+    let (plan, places) = (&Plan { egress: Some(Arc::new(policy)), ..plan() }, &Places::default());
+    let (owner, engine) = (job(), EngineKind::Podman);
+    let text = sections::text(&Facts { owner, engine, plan, places, inference: None });
+    assert!(
+        text.contains("HTTPS_PROXY are set") && text.contains("\n- pypi.example.org:443\n"),
+        "{text}"
+    );
+    assert!(text.contains("to any other host than those above"), "{text}");
 }
