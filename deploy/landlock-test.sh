@@ -23,10 +23,14 @@ fail() {
   exit 1
 }
 
-[[ $(uname -m) == x86_64 ]] || fail "knows x86_64 only"
-for tool in apt-get dpkg-deb gzip busybox; do
-  command -v "$tool" >/dev/null || fail "$tool is missing; deploy/setup.sh installs what Debian has"
+# Where it can't be, the rest of `just test` still counts; this says that a part of it did not run.
+for tool in apt-get dpkg-deb; do
+  if [[ $(uname -m) != x86_64 ]] || ! command -v "$tool" >/dev/null; then
+    echo "landlock-test: NOT RUN: it needs x86_64 and Debian's package tools" >&2
+    exit
+  fi
 done
+command -v busybox >/dev/null || fail "busybox is missing; deploy/setup.sh installs it"
 
 # apt with lists and a cache of its own, over one release: the host's own are not touched.
 apt_of() {
