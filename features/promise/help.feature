@@ -22,6 +22,12 @@ Feature: The code's author is told what the sandbox can do
     And the help says "At most: 3 calls, 64 calls at a time."
     And the help says where the clients' variables point to
 
+  Scenario: It lists what egress rules allow
+    Given a node
+    When a job that may fetch from "files.example.org" reads its help
+    Then the help says "- files.example.org:443"
+    And the help does not say "None. There is no interface"
+
   Scenario: A sandbox that waited tells of the job that got it
     Given a node that keeps 1 sandboxes waiting
     When the dispatcher runs "cat $PINFOLD_HELP" for at most 77 seconds

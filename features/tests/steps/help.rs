@@ -24,6 +24,13 @@ async fn reads(world: &mut World, model: String, calls: u64) {
     world.run(job).await;
 }
 
+#[when(expr = "a job that may fetch from {string} reads its help")]
+async fn reads_with_egress(world: &mut World, host: String) {
+    let egress = json!({"network_policy": "restricted", "egress": [{"host": host}]});
+    let job = world.script("cat $PINFOLD_HELP", egress);
+    world.run(job).await;
+}
+
 #[then(expr = "the help says {string}")]
 fn says(world: &mut World, text: String) {
     let help = help(world);
