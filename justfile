@@ -47,7 +47,12 @@ test: programs
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --quiet -- -D warnings
     cargo test --workspace --exclude features --lib --bins --tests --quiet
+    deploy/landlock-test.sh
     deploy/features.sh
+
+# The agent's Landlock under kernels that are emulated; fetches qemu and two kernels once (docs/landlock.md).
+landlock-test:
+    deploy/landlock-test.sh
 
 # The features alone; arguments go to the runner, as in `just features --name hello`.
 features *args: programs

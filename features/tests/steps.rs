@@ -3,12 +3,14 @@
 mod egress;
 mod files;
 mod floor;
+mod help;
 mod hostile;
 mod inference;
 mod inference_local;
 mod jobs;
 mod kernels;
 mod keys;
+mod landlock;
 mod lifetimes;
 mod node;
 mod pool;

@@ -3,6 +3,7 @@
 use crate::{
     dev_model::DevModel,
     http::Answer,
+    kernel,
     node::{ADMIN_TOKEN, Node},
     operator::Operator,
     outside::Outside,
@@ -44,6 +45,8 @@ pub(crate) struct World {
     pub(crate) operator: Operator,
     /// Its node runs nothing on Podman.
     has_no_sandboxes: bool,
+    /// For its node's process and what that starts itself, which are no containers.
+    pub(crate) kernel_has_no_landlock: bool,
 }
 
 impl World {
@@ -68,11 +71,31 @@ impl World {
             tags: Vec::new(),
             operator: Operator::default(),
             has_no_sandboxes: false,
+            kernel_has_no_landlock: false,
         }
     }
 
     pub(crate) async fn start(&mut self) {
-        self.node = Some(Node::start(self.folder.path(), &self.settings).await);
+        let program = self.program();
+        self.node = Some(Node::start(program, self.folder.path()).await);
+    }
+
+    /// The node's program, on the kernel that the scenario has.
+    pub(crate) fn program(&self) -> tokio::process::Command {
+        let mut program = Node::program(self.folder.path(), &self.settings);
+        if self.kernel_has_no_landlock {
+            kernel::without_landlock(&mut program);
+        }
+        program
+    }
+
+    /// A node whose sandboxes are processes of this host.
+    pub(crate) fn without_containers(&mut self) {
+        self.has_no_sandboxes = true;
+        self.settings.push(("CONTAINER_RUNTIME".to_owned(), "direct".to_owned()));
+        // Short, because the path of a sandbox's socket has to fit into its address.
+        let root = self.folder.path().join("w").display().to_string();
+        self.settings.push(("WORKSPACE_ROOT".to_owned(), root));
     }
 
     /// A node that is only configured.

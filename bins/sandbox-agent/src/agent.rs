@@ -3,6 +3,7 @@
 use crate::{
     connection::{Connection, Lost},
     exec::{Exec, Folders},
+    fence::Fence,
     files::{Collection, Puts},
     kernels::Kernels,
     options::Options,
@@ -42,6 +43,7 @@ const FORSAKEN_DIRECT: Duration = Duration::from_secs(600);
 
 pub(crate) struct Agent {
     options: Options,
+    fence: Fence,
     signals: OwnedFd,
     link: Option<Connection>,
     lost_at: Instant,
@@ -58,10 +60,11 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    pub(crate) fn new(options: Options, signals: OwnedFd) -> Self {
+    pub(crate) fn new(options: Options, signals: OwnedFd, fence: Fence) -> Self {
         let now = Instant::now();
         Self {
             options,
+            fence,
             signals,
             link: None,
             lost_at: now,
@@ -103,7 +106,8 @@ impl Agent {
             Some(mut link) => {
                 let execs = self.execs.iter().map(|(id, exec)| exec.status(*id)).collect();
                 let kernels = self.kernels.names();
-                link.send(&FromAgent::Hello { version: VERSION, execs, kernels });
+                let landlock = self.fence.status();
+                link.send(&FromAgent::Hello { version: VERSION, execs, kernels, landlock });
                 self.link = Some(link);
                 self.pause = FIRST_PAUSE;
             }
@@ -270,7 +274,7 @@ impl Agent {
         let execs = &mut self.execs;
         match message {
             ToKernels::Start { kernel, command } => {
-                self.leftovers.extend(self.kernels.start(kernel, &command, execs));
+                self.leftovers.extend(self.kernels.start(kernel, &command, &self.fence, execs));
             }
             ToKernels::Cell { exec, cell } => {
                 self.kernels.run(exec, &cell, execs, &mut self.scratch);
@@ -296,7 +300,7 @@ impl Agent {
 
     fn start(&mut self, id: ExecId, command: &Command) {
         let now = Instant::now();
-        let exec = match spawn::spawn(command) {
+        let exec = match spawn::spawn(command, &self.fence) {
             Ok(spawned) => {
                 self.say(&FromAgent::Started { exec: id });
                 Exec::running(command, spawned, now)

@@ -55,6 +55,7 @@ async fn catalog(config: &Checked, store: Store) -> anyhow::Result<Catalog> {
 async fn engine(config: &Checked, node_id: String) -> anyhow::Result<Arc<dyn Engine>> {
     let workspace_root = config.state.workspace_root.clone();
     let agent = config.sandbox.agent_path.clone();
+    let fencing = config.sandbox.fencing();
     Ok(match config.sandbox.container_runtime {
         Runtime::Podman => Arc::new(
             PodmanEngine::open(PodmanConfig {
@@ -65,13 +66,14 @@ async fn engine(config: &Checked, node_id: String) -> anyhow::Result<Arc<dyn Eng
                 state_dir: config.state.state_dir.clone(),
                 images: config.images(),
                 proxy_image: config.proxy_image.clone(),
+                fencing,
             })
             .await
             .with_context(|| format!("Podman at {}", config.podman_socket.display()))?,
         ),
         Runtime::Direct => {
             make_private(&workspace_root)?;
-            Arc::new(DirectEngine::open(DirectConfig { node_id, agent, workspace_root })?)
+            Arc::new(DirectEngine::open(DirectConfig { node_id, agent, workspace_root, fencing })?)
         }
     })
 }

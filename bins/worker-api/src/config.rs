@@ -88,6 +88,7 @@ impl Config {
         let default_image = self.sandbox.default_image(&mut faults);
         let podman_socket = self.sandbox.socket(&mut faults);
         self.sandbox.find_agent(&mut faults);
+        self.sandbox.check_fencing(&mut faults);
         self.limits.check(&mut faults);
         self.times.check(&mut faults);
         self.sessions.check(self.listen.listen_addr, &mut faults);

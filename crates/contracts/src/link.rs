@@ -21,12 +21,13 @@
 
 pub mod kernel;
 
+use crate::landlock::Landlock;
 use kernel::{KernelEnd, ToKernels};
 use serde::{Deserialize, Serialize};
 
 /// Both ends must speak the same version: the agent's binary is mounted by the host that runs it,
 /// and only an upgrade of the host under a living sandbox can make them differ.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// Largest frame. An output chunk, a file chunk or a command with its environment fits.
 pub const MAX_FRAME_BYTES: usize = 1 << 20;
@@ -212,6 +213,8 @@ pub enum FromAgent {
         execs: Vec<ExecStatus>,
         /// The kernels that are there, dead ones that nobody was told of included.
         kernels: Vec<String>,
+        /// What stands around each command that it starts.
+        landlock: Landlock,
     },
     Started {
         exec: ExecId,

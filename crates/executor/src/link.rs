@@ -8,6 +8,7 @@
 mod routes;
 
 use crate::LinkError;
+use contracts::landlock::Landlock;
 use contracts::link::{
     Command, ExecId, ExecStatus, FromAgent, RequestId, Resume, ToAgent, VERSION, decode, encode,
     frame_length,
@@ -45,10 +46,10 @@ pub(crate) struct Link {
 }
 
 /// What `Link::open` found on the other side, of an earlier life of the host.
-#[derive(Default)]
 pub(crate) struct Adopted {
     pub(crate) execs: HashMap<ExecId, (ExecStatus, mpsc::Receiver<ExecEvent>)>,
     pub(crate) kernels: Vec<String>,
+    pub(crate) landlock: Landlock,
 }
 
 impl Link {
@@ -59,7 +60,8 @@ impl Link {
     {
         let (reader, mut writer) = tokio::io::split(stream);
         let mut reader = BufReader::with_capacity(128 << 10, reader);
-        let FromAgent::Hello { version, execs, kernels } = read_frame(&mut reader).await? else {
+        let hello = read_frame(&mut reader).await?;
+        let FromAgent::Hello { version, execs, kernels, landlock } = hello else {
             return Err(LinkError::Protocol("it did not begin with hello"));
         };
         if version != VERSION {
@@ -71,7 +73,7 @@ impl Link {
             return Err(LinkError::Protocol("it has too many kernels, or names that are too long"));
         }
         let mut routes = Routes::default();
-        let mut adopted = Adopted { kernels, ..Adopted::default() };
+        let mut adopted = Adopted { execs: HashMap::new(), kernels, landlock };
         let mut resume = Vec::new();
         for status in execs {
             let receiver = routes.expect_exec(status.exec, ADOPTED_BYTES)?;

@@ -19,8 +19,8 @@ mod pod;
 mod spec;
 
 use crate::{
-    Enclosure, Engine, EngineError, EngineKind, Found, Labels, PinnedImage, Sandbox, Shape,
-    TlsGate, seccomp,
+    Enclosure, Engine, EngineError, EngineKind, Fencing, Found, Labels, PinnedImage, Sandbox,
+    Shape, TlsGate, landlock, seccomp,
 };
 use api::{Api, Process};
 use async_trait::async_trait;
@@ -31,7 +31,7 @@ use contracts::{
     sandbox::{INFERENCE_HOST, label, path},
 };
 use enclosure::{Container, PodmanEnclosure};
-use folder::{Folder, Folders, SEARCHED, SHARED};
+use folder::{Folder, Folders, HELP, SEARCHED, SHARED};
 use images::Images;
 pub use images::{ImagePolicy, Pull};
 use pod::{Pod, Sidecar, phase};
@@ -70,6 +70,7 @@ pub struct PodmanConfig {
     pub images: ImagePolicy,
     /// The inference proxy's image, on a node that has inference.
     pub proxy_image: Option<ImageRef>,
+    pub fencing: Fencing,
 }
 
 pub struct PodmanEngine {
@@ -94,7 +95,10 @@ impl PodmanEngine {
         let info = api.info().await?;
         let agent = config.agent.canonicalize().map_err(|e| EngineError::step("agent", e))?;
         let files = write_files(&config.state_dir).map_err(|e| EngineError::step("state", e))?;
-        let host = Host::look(&info, agent, files);
+        let landlock = landlock::of_kernel(&agent)?;
+        let fencing = config.fencing;
+        let asked = fencing.mode.name();
+        let host = Host::look(&info, agent, files, fencing);
         let open = |part: String| {
             Folders::open(&config.workspace_root, &part).map_err(|e| EngineError::step("folder", e))
         };
@@ -109,6 +113,8 @@ impl PodmanEngine {
             rootless = info.rootless,
             cgroups = %info.cgroup_version,
             userns_auto = host.userns_auto,
+            landlock = asked,
+            kernel_landlock = %landlock,
             "podman engine is open"
         );
         Ok(Self {
@@ -136,7 +142,9 @@ impl PodmanEngine {
             let (stream, init) = peer::accept_init(&listening, container.id()).await?;
             let enclosure = Arc::new(PodmanEnclosure::new(Arc::clone(container), init));
             let outside: Arc<dyn Enclosure> = Arc::clone(&enclosure) as Arc<dyn Enclosure>;
-            Ok::<_, EngineError>((Sandbox::over(id.clone(), stream, outside).await?, enclosure))
+            let sandbox = Sandbox::over(id.clone(), stream, outside).await?;
+            self.host.fencing.check(sandbox.landlock())?;
+            Ok::<_, EngineError>((sandbox, enclosure))
         };
         let limited = tokio::time::timeout(limit, accept).await;
         limited.map_err(|_| EngineError::Slow { step: "link", limit })?
@@ -154,7 +162,13 @@ impl PodmanEngine {
         };
         let folder = self.folders.make(id, SEARCHED).map_err(folder_fault)?;
         let listening = folder.listen(path::LINK_SOCKET).map_err(folder_fault)?;
-        let seen = spec::SandboxFolders { link: folder.path(), pod: pod.as_ref() };
+        // It is filled for whoever gets the sandbox.
+        folder.write(HELP, "").map_err(folder_fault)?;
+        let seen = spec::SandboxFolders {
+            link: folder.path(),
+            help: folder.path().join(HELP),
+            pod: pod.as_ref(),
+        };
         let spec = spec::container(id, &self.node_id, shape, labels, &self.host, &seen);
         let container_id = self.api.create(&spec).await?;
         let container = Arc::new(Container::new(Arc::clone(&self.api), container_id, folder, pod));

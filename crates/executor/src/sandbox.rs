@@ -17,6 +17,7 @@ use crate::{
 use async_trait::async_trait;
 use contracts::{
     SandboxId,
+    landlock::Landlock,
     link::{
         Command, End, ExecId, ExecStatus, MAX_CHUNK_BYTES, RequestId, Root, ToAgent, Truncation,
         kernel::{Cell, ToKernels},
@@ -36,6 +37,11 @@ pub trait Enclosure: Send + Sync {
     /// Where the sandbox's folders are, as code inside names them.
     fn places(&self) -> Places {
         Places::default()
+    }
+
+    /// Puts a text where code inside reads what its sandbox can do.
+    async fn explain(&self, _text: &str) -> Result<(), EngineError> {
+        Ok(())
     }
 
     /// Ends every process inside at once. Returns when the kernel has been told.
@@ -72,11 +78,18 @@ pub struct Places {
     pub workspace: String,
     pub job: String,
     pub tmp: String,
+    /// The text that explains the sandbox.
+    pub help: String,
 }
 
 impl Default for Places {
     fn default() -> Self {
-        Self { workspace: path::WORKSPACE.into(), job: path::JOB.into(), tmp: path::TMP.into() }
+        Self {
+            workspace: path::WORKSPACE.into(),
+            job: path::JOB.into(),
+            tmp: path::TMP.into(),
+            help: path::HELP.into(),
+        }
     }
 }
 
@@ -108,6 +121,7 @@ pub struct Sandbox {
     id: SandboxId,
     link: Link,
     enclosure: Arc<dyn Enclosure>,
+    landlock: Landlock,
     adopted: Mutex<Adopted>,
     /// Where its sidecar calls, until somebody serves it.
     gate: Mutex<Option<UnixListener>>,
@@ -141,8 +155,9 @@ impl Sandbox {
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
         let (link, adopted) = Link::open(stream).await?;
+        let (landlock, adopted) = (adopted.landlock, Mutex::new(adopted));
         let (gate, tls_gate) = (Mutex::default(), Mutex::default());
-        Ok(Self { id, link, enclosure, adopted: Mutex::new(adopted), gate, tls_gate })
+        Ok(Self { id, link, enclosure, landlock, adopted, gate, tls_gate })
     }
 
     pub(crate) fn with_gates(self, gate: UnixListener, tls_gate: TlsGate) -> Self {
@@ -165,6 +180,16 @@ impl Sandbox {
 
     pub fn places(&self) -> Places {
         self.enclosure.places()
+    }
+
+    /// What its agent puts around each command.
+    pub fn landlock(&self) -> Landlock {
+        self.landlock
+    }
+
+    /// Replaces the text at `places().help`.
+    pub async fn explain(&self, text: &str) -> Result<(), EngineError> {
+        self.enclosure.explain(text).await
     }
 
     /// The commands of an earlier life of the node, each once. Their output comes from the start.

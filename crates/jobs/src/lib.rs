@@ -7,6 +7,7 @@ pub mod config;
 mod door;
 pub mod error;
 mod events;
+mod help;
 mod kernels;
 mod lifecycle;
 mod live;

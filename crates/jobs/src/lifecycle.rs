@@ -12,6 +12,7 @@
 use crate::{
     JobError, Node, artifacts, chain,
     door::{self, Spent},
+    help::{self, Owner},
     live::LiveJob,
     node::Ended,
     outcome::{self, Captured, Intent, Times},
@@ -21,7 +22,7 @@ use crate::{
 };
 use contracts::{
     Version,
-    job::{JobRequest, JobResult, Timings},
+    job::{Isolation, JobRequest, JobResult, Timings},
     link::{End as ExecEnd, Exited, Stream},
     problem::Problem,
     sandbox::env,
@@ -190,13 +191,15 @@ impl Run<'_> {
         let request = &self.job.request;
         let spec = &request.sandbox;
         prepare::files(sandbox, spec, config).await?;
+        let plan = &self.job.plan;
+        let owner = Owner::Job { timeout: plan.timeout, artifacts: &spec.artifacts };
+        help::explain(self.node, sandbox, spec, plan, owner).await;
         let places = sandbox.places();
         let ids = vec![
             (env::TASK_ID, request.task_id.to_string()),
             (env::JOB_ID, request.job_id.to_string()),
         ];
         let reserved = prepare::reserved(&places, ids);
-        let plan = &self.job.plan;
         let command = prepare::job_command(spec, plan, &reserved, &places, config.flood_bytes);
         let exec = sandbox.start(command).await?;
         if let Some(text) = &spec.stdin {
@@ -304,6 +307,7 @@ impl Run<'_> {
             sba_result: left.sba_result,
             inference: spent.inference,
             egress: spent.egress,
+            isolation: isolation(sandbox),
             ..result
         })))
     }
@@ -320,8 +324,8 @@ impl Run<'_> {
         let verdict = verdict.ok_or(executor::LinkError::Lost)?;
         let spent = door::settle(self.node, sandbox.id(), &self.job.plan).await;
         let result = self.result(verdict, None, counters, times);
-        let Spent { inference, egress } = spent;
-        Ok(Fate::Ended(Box::new(JobResult { inference, egress, ..result })))
+        let (Spent { inference, egress }, isolation) = (spent, isolation(sandbox));
+        Ok(Fate::Ended(Box::new(JobResult { inference, egress, isolation, ..result })))
     }
 
     /// Canceled before it had a sandbox.
@@ -354,8 +358,13 @@ impl Run<'_> {
             sba_result: None,
             inference: None,
             egress: None,
+            isolation: None,
         }
     }
+}
+
+fn isolation(sandbox: &Sandbox) -> Option<Isolation> {
+    Some(Isolation { landlock: sandbox.landlock().to_string() })
 }
 
 pub(crate) fn timings(queued: Duration, claim: &Claim) -> Timings {

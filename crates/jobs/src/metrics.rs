@@ -2,6 +2,7 @@
 
 use contracts::{
     job::{Reason, Status},
+    landlock::Landlock,
     session::SessionEnd,
 };
 use prometheus_client::{
@@ -49,6 +50,7 @@ pub struct Metrics {
     pub(crate) swept: Counter,
     pub(crate) removal_failures: Counter,
     sandbox_seconds: Family<Way, Histogram>,
+    landlock_abi: Gauge,
 }
 
 impl Default for Metrics {
@@ -67,6 +69,7 @@ impl Default for Metrics {
             swept: Counter::default(),
             removal_failures: Counter::default(),
             sandbox_seconds: Family::new_with_constructor(histogram),
+            landlock_abi: Gauge::default(),
         }
     }
 }
@@ -101,6 +104,8 @@ impl Metrics {
         registry.register("sandbox_removal_failures", "Removals left to the sweep", removals);
         let seconds = self.sandbox_seconds.clone();
         registry.register("sandbox_seconds", "Until a job had its sandbox", seconds);
+        let help = "Version of Landlock around code in the latest sandbox; 0 is none";
+        registry.register("landlock_abi", help, self.landlock_abi.clone());
     }
 
     pub(crate) fn job_ended(&self, status: Status, reason: Reason) {
@@ -119,6 +124,11 @@ impl Metrics {
 
     pub(crate) fn job_fault(&self, phase: &str) {
         self.faults.get_or_create(&Phase { phase: phase.to_owned() }).inc();
+    }
+
+    pub(crate) fn sandbox_made(&self, landlock: Landlock) {
+        let abi = if let Landlock::Abi(version) = landlock { version } else { 0 };
+        self.landlock_abi.set(abi.into());
     }
 
     pub(crate) fn sandbox_ready(&self, seconds: f64, warm: bool) {

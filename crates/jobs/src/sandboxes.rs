@@ -131,6 +131,7 @@ impl Sandboxes {
                 return Err(error);
             }
         };
+        self.metrics.sandbox_made(sandbox.landlock());
         match self.open_door(&sandbox) {
             Ok(()) => Ok(sandbox),
             Err(error) => {

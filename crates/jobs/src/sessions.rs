@@ -8,7 +8,7 @@ mod lifetime;
 pub use code::{CodeEnd, Running};
 
 use crate::{
-    JobError, Node, admission, door,
+    JobError, Node, admission, door, help,
     kernels::{Kernels, context_name},
     live::Plan,
     metrics::Metrics,
@@ -229,6 +229,10 @@ impl Node {
             return Err(error);
         }
         let view = self.new_view(&request, &plan);
+        let idle = Duration::from_secs(view.idle_seconds);
+        let lifetime = (view.expires_at - view.created_at).unsigned_abs();
+        let owner = help::Owner::Session { idle, lifetime };
+        help::explain(self, &claim.sandbox, &request.sandbox, &plan, owner).await;
         let session = self.open_session(request, hash, plan, claim.sandbox, view);
         let prepared = session.prepare_kernel(claim.warm).await;
         let kept = match prepared {

@@ -1,6 +1,7 @@
 //! The agent of a fake sandbox: answers the link as a script says, and remembers across links.
 
 use super::Script;
+use contracts::landlock::Landlock;
 use contracts::link::{
     Command, End, ExecId, ExecStatus, Exited, FileError, FromAgent, Root, Stream, ToAgent,
     Truncation, VERSION, decode, encode, frame_length,
@@ -192,9 +193,9 @@ async fn converse(agent: Arc<Agent>, stream: DuplexStream) -> Option<()> {
             }
         }
     });
-    say.send(FromAgent::Hello { version: VERSION, execs: agent.statuses(), kernels: Vec::new() })
-        .await
-        .ok()?;
+    let (execs, kernels) = (agent.statuses(), Vec::new());
+    let landlock = Landlock::Off;
+    say.send(FromAgent::Hello { version: VERSION, execs, kernels, landlock }).await.ok()?;
     loop {
         let mut head = [0; 4];
         reader.read_exact(&mut head).await.ok()?;

@@ -2,7 +2,7 @@
 
 use super::{LiveSession, absent, busy::Busy};
 use crate::{
-    JobError, Node, admission, door,
+    JobError, Node, admission, door, help,
     kernels::{CellEnd, CellNews, Kernels, LiveCell, Order, context_name},
     prepare,
     sandboxes::{Owned, draw_bytes},
@@ -149,6 +149,8 @@ impl Node {
         let owner = Owned::Session(task()?, session_id.clone());
         let claim = self.inner.sandboxes.get(&shape, owner).await?;
         self.inner.metrics.sandbox_ready(claim.took.as_secs_f64(), claim.warm);
+        let owner = help::Owner::Code { timeout: order.timeout };
+        help::explain(self, &claim.sandbox, &spec, &plan, owner).await;
         let ids = prepare::session_ids(&task()?, &session_id);
         let places = claim.sandbox.places();
         let reserved = prepare::reserved(&places, ids.clone());
