@@ -5,11 +5,14 @@
 //! must continue where it stopped and end at its cap, a command ends once, and the first breach
 //! ends the link: whoever waits then sees its channel close.
 
+mod call;
 mod routes;
 
 use crate::LinkError;
+pub(crate) use call::Call;
 use contracts::link::{
     Command, ExecId, ExecStatus, FromAgent, RequestId, Resume, ToAgent, VERSION, decode, encode,
+    files::FileOrder,
     frame_length,
     kernel::{Cell, MAX_DISPLAY_BYTES, MAX_KERNELS, MAX_NAME_BYTES, ToKernels},
 };
@@ -38,6 +41,8 @@ const ADOPTED_BYTES: Caps = {
 
 pub(crate) struct Link {
     outbox: mpsc::Sender<ToAgent>,
+    /// Calls whose caller went away: said without waiting, so there is always room.
+    ended: mpsc::UnboundedSender<RequestId>,
     routes: Arc<Mutex<Routes>>,
     tasks: Mutex<JoinSet<()>>,
 }
@@ -80,11 +85,12 @@ impl Link {
         writer.write_all(&welcome).await?;
 
         let (outbox, inbox) = mpsc::channel(OUTBOX_FRAMES);
+        let (ended, ended_inbox) = mpsc::unbounded_channel();
         let routes = Arc::new(Mutex::new(routes));
         let mut tasks = JoinSet::new();
-        tasks.spawn(write_all(writer, inbox));
+        tasks.spawn(write_all(writer, inbox, ended_inbox));
         tasks.spawn(read_all(reader, Arc::clone(&routes)));
-        Ok((Self { outbox, routes, tasks: Mutex::new(tasks) }, adopted))
+        Ok((Self { outbox, ended, routes, tasks: Mutex::new(tasks) }, adopted))
     }
 
     pub(crate) async fn send(&self, message: ToAgent) -> Result<(), LinkError> {
@@ -119,6 +125,15 @@ impl Link {
         max_bytes: u64,
     ) -> Result<(RequestId, mpsc::Receiver<FileEvent>), LinkError> {
         self.routes().new_request(max_bytes)
+    }
+
+    /// Begins a call about files; none when there are as many as there may be.
+    pub(crate) async fn call(&self, order: FileOrder) -> Result<Option<Call>, LinkError> {
+        let Some((request, news)) = self.routes().new_call()? else { return Ok(None) };
+        let (outbox, ended) = (self.outbox.clone(), self.ended.clone());
+        let call = Call::new(request, news, outbox, ended, Arc::clone(&self.routes));
+        call.send(order).await?;
+        Ok(Some(call))
     }
 
     pub(crate) async fn ping(&self) -> Result<(), LinkError> {
@@ -177,8 +192,19 @@ async fn read_all<R: AsyncRead + Unpin>(mut reader: R, routes: Arc<Mutex<Routes>
     lock(&routes).lose();
 }
 
-async fn write_all<W: AsyncWrite + Unpin>(mut writer: W, mut inbox: mpsc::Receiver<ToAgent>) {
-    while let Some(message) = inbox.recv().await {
+async fn write_all<W: AsyncWrite + Unpin>(
+    mut writer: W,
+    mut inbox: mpsc::Receiver<ToAgent>,
+    mut ended: mpsc::UnboundedReceiver<RequestId>,
+) {
+    loop {
+        let message = tokio::select! {
+            message = inbox.recv() => message,
+            Some(request) = ended.recv() => {
+                Some(ToAgent::Files { request, order: FileOrder::Close })
+            }
+        };
+        let Some(message) = message else { return };
         let mut bytes = match encode(&message) {
             Ok(frame) => frame,
             Err(error) => {

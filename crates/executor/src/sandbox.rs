@@ -12,13 +12,15 @@
 pub use crate::link::ExecEvent;
 use crate::{
     EngineError, LinkError,
-    link::{Adopted, FileEvent, Link},
+    files::FilesError,
+    link::{Adopted, Call, FileEvent, Link},
 };
 use async_trait::async_trait;
 use contracts::{
     SandboxId,
     link::{
         Command, End, ExecId, ExecStatus, MAX_CHUNK_BYTES, RequestId, Root, ToAgent, Truncation,
+        files::{FileFault, FileOrder},
         kernel::{Cell, ToKernels},
     },
     sandbox::path,
@@ -236,6 +238,10 @@ impl Sandbox {
     /// proves nothing about their health.
     pub fn is_lost(&self) -> bool {
         self.link.is_lost() || self.enclosure.is_broken()
+    }
+
+    pub(crate) async fn file_call(&self, order: FileOrder) -> Result<Call, FilesError> {
+        self.link.call(order).await?.ok_or(FilesError::Fault(FileFault::TooMany))
     }
 
     /// Writes one file beneath its root.
