@@ -50,7 +50,11 @@ pub struct Packed {
 pub struct Writer(Call);
 
 /// A folder that is watched.
-pub struct Watcher(Call);
+pub struct Watcher {
+    call: Call,
+    /// The changes that come next were asked for.
+    asked: bool,
+}
 
 impl Sandbox {
     /// An order whose answer is its end.
@@ -146,10 +150,7 @@ impl Sandbox {
     pub async fn watch(&self, path: &str, deep: bool) -> Result<Watcher, FilesError> {
         let mut call = self.file_call(FileOrder::Watch { path: path.to_owned(), deep }).await?;
         match call.next().await? {
-            FileNews::Watching => {
-                call.send(FileOrder::More).await?;
-                Ok(Watcher(call))
-            }
+            FileNews::Watching => Ok(Watcher { call, asked: false }),
             other => Err(failed(other)),
         }
     }
@@ -232,9 +233,15 @@ impl Writer {
 }
 
 impl Watcher {
-    /// The next changes; `Gone` is the last of them.
+    /// The next changes; `Gone` is the last of them. Who stops waiting misses nothing.
     pub async fn next(&mut self) -> Result<Vec<Change>, FilesError> {
-        match self.0.next().await? {
+        if !self.asked {
+            self.call.send(FileOrder::More).await?;
+            self.asked = true;
+        }
+        let news = self.call.next().await?;
+        self.asked = false;
+        match news {
             FileNews::Changes(changes) if changes.len() <= MAX_CHANGES => {
                 let plain = |change: &Change| match change {
                     Change::Created { path, .. }
@@ -245,7 +252,6 @@ impl Watcher {
                 if !changes.iter().all(plain) {
                     return Err(unfit());
                 }
-                self.0.send(FileOrder::More).await?;
                 Ok(changes)
             }
             other => Err(failed(other)),

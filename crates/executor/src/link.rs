@@ -198,7 +198,9 @@ async fn write_all<W: AsyncWrite + Unpin>(
     mut ended: mpsc::UnboundedReceiver<RequestId>,
 ) {
     loop {
+        // In this order: what a call has sent goes out before its end.
         let message = tokio::select! {
+            biased;
             message = inbox.recv() => message,
             Some(request) = ended.recv() => {
                 Some(ToAgent::Files { request, order: FileOrder::Close })

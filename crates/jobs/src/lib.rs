@@ -22,11 +22,11 @@ mod supervise;
 mod uploads;
 
 pub use config::NodeConfig;
-pub use error::{JobError, chain};
+pub use error::{FileRefusal, JobError, chain};
 pub use events::{JobEvent, JobEventKind};
 pub use kernels::{CellEvent, CellNews};
 pub use metrics::Metrics;
 pub use node::{Ended, JobQuery, Node};
 pub use pool::config::{ConfiguredShape, PoolConfig};
 pub use sandboxes::Owned;
-pub use sessions::{CodeEnd, Running};
+pub use sessions::{CodeEnd, Download, Running, SessionFiles, Upload, Uploaded, Watching};

@@ -9,8 +9,10 @@
 mod busy;
 mod code;
 mod exec;
+mod files;
 
 pub use code::{CodeEnd, Running};
+pub use files::{Download, SessionFiles, Upload, Uploaded, Watching};
 
 use crate::{
     JobError, Node, admission, chain, inference,

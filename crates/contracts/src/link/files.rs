@@ -188,8 +188,8 @@ pub enum FileLimit {
     FileSize,
     /// Entries that one call looks at.
     Entries,
-    /// Content of one tar.
-    TarBytes,
+    /// The sandbox's workspace, or what was asked for of it.
+    Workspace,
     /// Bytes of an entry's extended header.
     TarHeader,
 }

@@ -56,7 +56,7 @@ impl Pack {
             FileKind::Link | FileKind::Other => return Err(FileFault::NotAFile),
         };
         let bytes_left = max_bytes.checked_sub(if found.is_empty() { 0 } else { stat.size_bytes });
-        let bytes_left = bytes_left.ok_or(FileFault::TooLarge(FileLimit::TarBytes))?;
+        let bytes_left = bytes_left.ok_or(FileFault::TooLarge(FileLimit::Workspace))?;
         let phase = Phase::Looking;
         Ok(Self { base, folders, found, left_out: 0, bytes_left, phase, wanted: 0 })
     }
@@ -123,7 +123,7 @@ impl Pack {
         match stat.kind {
             FileKind::File => {
                 let left = self.bytes_left.checked_sub(stat.size_bytes);
-                self.bytes_left = left.ok_or(FileFault::TooLarge(FileLimit::TarBytes))?;
+                self.bytes_left = left.ok_or(FileFault::TooLarge(FileLimit::Workspace))?;
             }
             FileKind::Folder => self.folders.push(path.clone()),
             FileKind::Link if link(&self.base, &path).is_none() => {

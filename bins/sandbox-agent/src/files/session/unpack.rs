@@ -192,7 +192,7 @@ impl Unpack {
             }
             EntryType::Regular | EntryType::Continuous => {
                 let left = self.bytes_left.checked_sub(size);
-                self.bytes_left = left.ok_or(FileFault::TooLarge(FileLimit::TarBytes))?;
+                self.bytes_left = left.ok_or(FileFault::TooLarge(FileLimit::Workspace))?;
                 let draft = Draft::begin(&self.base, name).map_err(|f| in_the_way(f, &path))?;
                 let draft = Some((draft, mode, modified));
                 self.state = State::Content { draft, left: size, padding: padding(size) };
