@@ -34,6 +34,9 @@ use std::{
 use unpack::Unpack;
 use watch::Watch;
 
+/// Calls at a time: the host counts those that it has ended, and we may not have heard of it yet.
+const MOST: usize = 2 * MAX_CALLS;
+
 /// Reads of one open file that may wait for room on the link.
 const MAX_READS: usize = 16;
 
@@ -66,7 +69,7 @@ impl Calls {
                 self.0.remove(&request);
                 return None;
             }
-            _ if self.0.len() >= MAX_CALLS => Err(FileFault::TooMany),
+            _ if self.0.len() >= MOST => Err(FileFault::TooMany),
             order => self.begin(root, request, order),
         };
         news.unwrap_or_else(|fault| {

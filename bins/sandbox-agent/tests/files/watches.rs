@@ -66,7 +66,7 @@ async fn a_file_is_watched_by_its_name() {
     fs::write(world.path("other"), "x").unwrap();
     world.write("f", b"replaced").await.unwrap();
     let all = until(&mut watcher, |change| *change == created("f", false)).await;
-    assert_eq!(all, [created("f", false)]);
+    assert_eq!(all, [created("f", false)], "{all:?}");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use executor::{
     direct::{DirectConfig, DirectEngine},
     files::FilesError,
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(crate) struct World {
     pub(crate) sandbox: Sandbox,
@@ -19,7 +19,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let outside = tempfile::tempdir().unwrap();
+        // In memory, as in a sandbox: some tests make many files.
+        let memory = Path::new("/dev/shm");
+        let outside =
+            if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        let outside = outside.unwrap();
         let engine = DirectEngine::open(DirectConfig {
             node_id: "test".to_owned(),
             agent: env!("CARGO_BIN_EXE_sandbox-agent").into(),

@@ -23,7 +23,8 @@ pub(super) struct Draft {
     folder: OwnedFd,
     name: String,
     hidden: String,
-    file: OwnedFd,
+    /// Closed before the file is in place, so that who watches it is told of one change.
+    file: Option<OwnedFd>,
     mode: Mode,
     placed: bool,
 }
@@ -55,6 +56,7 @@ impl Draft {
             match place::create(&folder, &hidden, flags, Mode::from_raw_mode(0o600)) {
                 Ok(file) => {
                     let name = name.to_owned();
+                    let file = Some(file);
                     return Ok(Self { folder, name, hidden, file, mode, placed: false });
                 }
                 Err(FileFault::Exists | FileFault::Link) => {}
@@ -65,8 +67,9 @@ impl Draft {
     }
 
     pub(super) fn write(&self, mut data: &[u8]) -> Result<(), FileFault> {
+        let Some(file) = &self.file else { return Err(FileFault::Order) };
         while !data.is_empty() {
-            match rustix::io::write(&self.file, data) {
+            match rustix::io::write(file, data) {
                 Ok(count) => data = &data[count..],
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(place::fault(errno)),
@@ -77,16 +80,18 @@ impl Draft {
 
     pub(super) fn set_modified(&self, seconds: i64) {
         let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
+        let Some(file) = &self.file else { return };
         // A time is a nicety: without it the file is still right.
-        let _kept =
-            futimens(&self.file, &Timestamps { last_access: time, last_modification: time });
+        let _kept = futimens(file, &Timestamps { last_access: time, last_modification: time });
     }
 
     /// Puts the file in place; tells whether nothing was there before. A link that is there is
     /// replaced, not followed.
     pub(super) fn finish(mut self, mode: Option<u32>, only_new: bool) -> Result<bool, FileFault> {
         let mode = mode.map_or(self.mode, Mode::from_raw_mode);
-        fchmod(&self.file, mode).map_err(place::fault)?;
+        if let Some(file) = self.file.take() {
+            fchmod(&file, mode).map_err(place::fault)?;
+        }
         let (folder, hidden, name) = (&self.folder, &self.hidden, &self.name);
         let created = match renameat_with(folder, hidden, folder, name, RenameFlags::NOREPLACE) {
             Ok(()) => true,
