@@ -12,5 +12,6 @@ mod pool;
 mod programs;
 mod providers;
 mod requests;
+mod session_files;
 mod sessions;
 mod watch;

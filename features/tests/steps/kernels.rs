@@ -16,7 +16,7 @@ async fn open(world: &mut World, lang: &str) {
     world.notes.push(id);
 }
 
-fn session(world: &World) -> String {
+pub(crate) fn session(world: &World) -> String {
     format!("/sessions/{}", world.notes.last().expect("a session"))
 }
 
@@ -272,7 +272,7 @@ async fn own_secret(world: &mut World) {
 }
 
 /// The node anew, with one setting more.
-async fn start_with(world: &mut World, name: &str, value: String) {
+pub(crate) async fn start_with(world: &mut World, name: &str, value: String) {
     if let Some(node) = world.node.take() {
         node.kill().await;
     }
