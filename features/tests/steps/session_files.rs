@@ -147,7 +147,7 @@ async fn lists(world: &mut World, path: String, expected: String, limit: usize) 
 }
 
 #[then(expr = "the kind of {string} is {string}")]
-async fn kind(world: &mut World, path: String, kind: String) {
+async fn is_of_kind(world: &mut World, path: String, kind: String) {
     let answer = call(world, ("GET", &path, "?stat"), "", &[]).await;
     assert_eq!(answer.json()["kind"], kind, "{}", answer.text());
 }
@@ -280,7 +280,7 @@ async fn watches_again(world: &mut World, event: u64) {
     follow(world, "?watch", &format!("last-event-id: {event}\r\n")).await;
 }
 
-#[then(expr = "it is told {string}")]
+#[then(expr = "the watch tells {string}")]
 async fn is_told(world: &mut World, text: String) {
     let text = text.replace("\\n", "\n");
     World::until("it is told", || async { world.told.lock().expect("no panic").contains(&text) })
