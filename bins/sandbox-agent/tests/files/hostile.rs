@@ -35,6 +35,11 @@ async fn links_lead_nowhere() {
     assert_eq!(fault(sandbox.watch("folder", true).await.map(drop)), Err(FileFault::Link));
     assert_eq!(fault(sandbox.pack("file", 99).await.map(drop)), Err(FileFault::NotAFile));
     assert_eq!(fs::read(secret).unwrap(), b"secret");
+    // Not even to what lies beneath: between a look and a step it could lead elsewhere.
+    fs::create_dir(world.path("real")).unwrap();
+    fs::write(world.path("real/x"), "x").unwrap();
+    symlink("real", world.path("inner")).unwrap();
+    assert_eq!(world.read("inner/x").await, Err(FileFault::Link));
 }
 
 #[tokio::test]
@@ -153,6 +158,22 @@ async fn a_file_that_shrinks_is_not_taken_for_whole() {
     fs::File::options().write(true).open(world.path("f")).unwrap().set_len(70_000).unwrap();
     let end = loop {
         match reader.next().await {
+            Ok(Some(_)) => {}
+            other => break other,
+        }
+    };
+    assert_eq!(fault(end), Err(FileFault::Changed));
+}
+
+#[tokio::test]
+async fn a_tar_in_which_a_file_shrinks_breaks_off() {
+    let world = World::new().await;
+    world.write("f", &vec![1; 1 << 20]).await.unwrap();
+    let mut packed = world.sandbox.pack("", 1 << 20).await.unwrap();
+    packed.next().await.unwrap();
+    fs::File::options().write(true).open(world.path("f")).unwrap().set_len(70_000).unwrap();
+    let end = loop {
+        match packed.next().await {
             Ok(Some(_)) => {}
             other => break other,
         }
