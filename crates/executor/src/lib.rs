@@ -11,6 +11,7 @@ pub mod podman;
 pub mod sandbox;
 mod seccomp;
 pub mod shape;
+mod tls_gate;
 
 pub use engine::{Engine, EngineKind, Found, Labels, PinnedImage};
 pub use error::{EngineError, LinkError};
@@ -18,3 +19,4 @@ pub use sandbox::{
     Collected, CollectedFile, Counters, Enclosure, Exec, ExecEvent, Places, Sandbox,
 };
 pub use shape::{Shape, ShapeKey};
+pub use tls_gate::TlsGate;

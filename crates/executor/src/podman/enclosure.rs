@@ -107,7 +107,7 @@ impl Enclosure for PodmanEnclosure {
     }
 
     fn is_broken(&self) -> bool {
-        self.sidecar.get().is_some_and(Sidecar::has_ended)
+        self.sidecar.get().is_some_and(Sidecar::is_ending)
     }
 
     async fn counters(&self) -> Counters {

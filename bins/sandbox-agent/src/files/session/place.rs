@@ -94,9 +94,9 @@ pub(super) fn stat_at(folder: impl AsFd, name: &str) -> Result<Stat, FileFault> 
 pub(super) fn described(stat: &Stat) -> FileStat {
     let nanoseconds =
         |seconds: i64, nanos: i64| seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
-    let modified_ns = nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64);
+    let modified_ns = nanoseconds(stat.st_mtime, stat.st_mtime_nsec as i64);
     let mut version = DefaultHasher::new();
-    let changed = nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64);
+    let changed = nanoseconds(stat.st_ctime, stat.st_ctime_nsec as i64);
     (stat.st_ino, modified_ns, changed, stat.st_size).hash(&mut version);
     FileStat {
         kind: match FileType::from_raw_mode(stat.st_mode) {
