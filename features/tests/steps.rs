@@ -18,5 +18,6 @@ mod programs;
 mod providers;
 mod real_model;
 mod requests;
+mod session_files;
 mod sessions;
 mod watch;

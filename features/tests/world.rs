@@ -12,6 +12,7 @@ use crate::{
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -39,6 +40,8 @@ pub(crate) struct World {
     /// How often each job of many prints its id.
     pub(crate) times: usize,
     /// Calls that were made and not waited for.
+    /// What a stream that is still open has told so far.
+    pub(crate) told: Arc<Mutex<String>>,
     pub(crate) waiting: tokio::task::JoinSet<Answer>,
     /// Names of images that are the scenario's own.
     pub(crate) tags: Vec<String>,
@@ -67,6 +70,7 @@ impl World {
             answers: Vec::new(),
             notes: Vec::new(),
             times: 0,
+            told: Arc::default(),
             waiting: tokio::task::JoinSet::new(),
             tags: Vec::new(),
             operator: Operator::default(),

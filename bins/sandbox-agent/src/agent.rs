@@ -4,7 +4,7 @@ use crate::{
     connection::{Connection, Lost},
     exec::{Exec, Folders},
     fence::Fence,
-    files::{Collection, Puts},
+    files::{Calls, Collection, Puts},
     kernels::Kernels,
     options::Options,
     process_setup::is_init,
@@ -53,6 +53,7 @@ pub(crate) struct Agent {
     kernels: Kernels,
     puts: Puts,
     collections: VecDeque<Collection>,
+    calls: Calls,
     /// Streams of ended commands that background work still holds: emptied, not kept.
     leftovers: Vec<OwnedFd>,
     scratch: Vec<u8>,
@@ -74,6 +75,7 @@ impl Agent {
             kernels: Kernels::default(),
             puts: Puts::default(),
             collections: VecDeque::new(),
+            calls: Calls::default(),
             leftovers: Vec::new(),
             scratch: vec![0; MAX_CHUNK_BYTES],
             stopping: false,
@@ -138,6 +140,7 @@ impl Agent {
         self.next_try = self.lost_at;
         self.puts.clear();
         self.collections.clear();
+        self.calls.clear();
         for exec in self.execs.values_mut() {
             exec.wanted = false;
         }
@@ -170,6 +173,9 @@ impl Agent {
             }
         }
         self.kernels.poll_fds(&self.execs, listens, &mut fds);
+        if self.link.as_ref().is_some_and(Connection::has_room) {
+            self.calls.poll_fds(&mut fds);
+        }
         fds.extend(self.leftovers.iter().map(|fd| readable(fd.as_fd())));
         let timeout = self.next_moment().map(|moment| {
             let wait = moment.saturating_duration_since(Instant::now());
@@ -182,8 +188,8 @@ impl Agent {
     }
 
     fn next_moment(&self) -> Option<Instant> {
-        let collecting =
-            !self.collections.is_empty() && self.link.as_ref().is_some_and(Connection::has_room);
+        let collecting = (!self.collections.is_empty() || self.calls.has_work())
+            && self.link.as_ref().is_some_and(Connection::has_room);
         let now = Instant::now();
         let moments = [
             self.link.is_none().then_some(self.next_try),
@@ -266,6 +272,11 @@ impl Agent {
                 }
                 ToAgent::Ping => self.say(&FromAgent::Pong),
                 ToAgent::Kernels(message) => self.obey_for_kernels(message),
+                ToAgent::Files { request, order } => {
+                    if let Some(news) = self.calls.take(&self.options.workspace, request, order) {
+                        self.say(&FromAgent::Files { request, news });
+                    }
+                }
             }
         }
     }
@@ -356,6 +367,11 @@ impl Agent {
             link.send(&message);
             if Collection::is_done(&message) {
                 self.collections.pop_front();
+            }
+        }
+        if link.has_room() {
+            for (request, news) in self.calls.step() {
+                link.send(&FromAgent::Files { request, news });
             }
         }
         if link.flush().is_err() {

@@ -19,9 +19,11 @@
 //! When the host dies, the agent keeps each command's captured output (it is capped) and its end,
 //! connects again as soon as somebody listens, and says Hello. `Welcome` then names the offsets.
 
+pub mod files;
 pub mod kernel;
 
 use crate::landlock::Landlock;
+use files::{FileNews, FileOrder};
 use kernel::{KernelEnd, ToKernels};
 use serde::{Deserialize, Serialize};
 
@@ -204,6 +206,11 @@ pub enum ToAgent {
     },
     Ping,
     Kernels(ToKernels),
+    /// Begins a call about the files of a session, or goes on with one.
+    Files {
+        request: RequestId,
+        order: FileOrder,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -245,6 +252,10 @@ pub enum FromAgent {
         outcome: Result<Truncation, FileError>,
     },
     Pong,
+    Files {
+        request: RequestId,
+        news: FileNews,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

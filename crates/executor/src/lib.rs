@@ -5,6 +5,7 @@ pub mod direct;
 pub mod engine;
 pub mod error;
 pub mod fake;
+pub mod files;
 pub mod landlock;
 mod link;
 pub mod podman;

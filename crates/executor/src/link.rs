@@ -5,12 +5,15 @@
 //! must continue where it stopped and end at its cap, a command ends once, and the first breach
 //! ends the link: whoever waits then sees its channel close.
 
+mod call;
 mod routes;
 
 use crate::LinkError;
+pub(crate) use call::Call;
 use contracts::landlock::Landlock;
 use contracts::link::{
     Command, ExecId, ExecStatus, FromAgent, RequestId, Resume, ToAgent, VERSION, decode, encode,
+    files::FileOrder,
     frame_length,
     kernel::{Cell, MAX_DISPLAY_BYTES, MAX_KERNELS, MAX_NAME_BYTES, ToKernels},
 };
@@ -39,6 +42,8 @@ const ADOPTED_BYTES: Caps = {
 
 pub(crate) struct Link {
     outbox: mpsc::Sender<ToAgent>,
+    /// Calls whose caller went away: said without waiting, so there is always room.
+    ended: mpsc::UnboundedSender<RequestId>,
     routes: Arc<Mutex<Routes>>,
     /// Its sender goes with the reader.
     read: watch::Receiver<()>,
@@ -84,16 +89,17 @@ impl Link {
         writer.write_all(&welcome).await?;
 
         let (outbox, inbox) = mpsc::channel(OUTBOX_FRAMES);
+        let (ended, ended_inbox) = mpsc::unbounded_channel();
         let routes = Arc::new(Mutex::new(routes));
         let (reads, read) = watch::channel(());
         let mut tasks = JoinSet::new();
-        tasks.spawn(write_all(writer, inbox));
+        tasks.spawn(write_all(writer, inbox, ended_inbox));
         let reading = read_all(reader, Arc::clone(&routes));
         tasks.spawn(async move {
             reading.await;
             drop(reads);
         });
-        Ok((Self { outbox, routes, read, tasks: Mutex::new(tasks) }, adopted))
+        Ok((Self { outbox, ended, routes, read, tasks: Mutex::new(tasks) }, adopted))
     }
 
     pub(crate) async fn send(&self, message: ToAgent) -> Result<(), LinkError> {
@@ -128,6 +134,15 @@ impl Link {
         max_bytes: u64,
     ) -> Result<(RequestId, mpsc::Receiver<FileEvent>), LinkError> {
         self.routes().new_request(max_bytes)
+    }
+
+    /// Begins a call about files; none when there are as many as there may be.
+    pub(crate) async fn call(&self, order: FileOrder) -> Result<Option<Call>, LinkError> {
+        let Some((request, news)) = self.routes().new_call()? else { return Ok(None) };
+        let (outbox, ended) = (self.outbox.clone(), self.ended.clone());
+        let call = Call::new(request, news, outbox, ended, Arc::clone(&self.routes));
+        call.send(order).await?;
+        Ok(Some(call))
     }
 
     pub(crate) async fn ping(&self) -> Result<(), LinkError> {
@@ -192,8 +207,21 @@ async fn read_all<R: AsyncRead + Unpin>(mut reader: R, routes: Arc<Mutex<Routes>
     lock(&routes).lose();
 }
 
-async fn write_all<W: AsyncWrite + Unpin>(mut writer: W, mut inbox: mpsc::Receiver<ToAgent>) {
-    while let Some(message) = inbox.recv().await {
+async fn write_all<W: AsyncWrite + Unpin>(
+    mut writer: W,
+    mut inbox: mpsc::Receiver<ToAgent>,
+    mut ended: mpsc::UnboundedReceiver<RequestId>,
+) {
+    loop {
+        // In this order: what a call has sent goes out before its end.
+        let message = tokio::select! {
+            biased;
+            message = inbox.recv() => message,
+            Some(request) = ended.recv() => {
+                Some(ToAgent::Files { request, order: FileOrder::Close })
+            }
+        };
+        let Some(message) = message else { return };
         let mut bytes = match encode(&message) {
             Ok(frame) => frame,
             Err(error) => {

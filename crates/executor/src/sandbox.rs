@@ -12,7 +12,8 @@
 pub use crate::link::ExecEvent;
 use crate::{
     EngineError, LinkError, TlsGate,
-    link::{Adopted, FileEvent, Link},
+    files::FilesError,
+    link::{Adopted, Call, FileEvent, Link},
 };
 use async_trait::async_trait;
 use contracts::{
@@ -20,6 +21,7 @@ use contracts::{
     landlock::Landlock,
     link::{
         Command, End, ExecId, ExecStatus, MAX_CHUNK_BYTES, RequestId, Root, ToAgent, Truncation,
+        files::{FileFault, FileOrder},
         kernel::{Cell, ToKernels},
     },
     sandbox::path,
@@ -286,6 +288,10 @@ impl Sandbox {
             () = self.link.lost() => {}
             _ = self.enclosure.broken() => {}
         }
+    }
+
+    pub(crate) async fn file_call(&self, order: FileOrder) -> Result<Call, FilesError> {
+        self.link.call(order).await?.ok_or(FilesError::Fault(FileFault::TooMany))
     }
 
     /// Writes one file beneath its root.

@@ -1,5 +1,9 @@
 //! Why the node did not do what it was asked for, and the problem that a caller is told.
 
+mod files;
+
+pub use files::FileRefusal;
+
 use crate::sessions::SessionEnded;
 use contracts::{
     Faults,
@@ -30,6 +34,9 @@ pub enum JobError {
     NotRunning,
     #[error("{what} is larger than {most} bytes")]
     TooLarge { what: &'static str, most: u64 },
+    /// A call about a session's file that can't be done.
+    #[error(transparent)]
+    File(Box<FileRefusal>),
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error(transparent)]
@@ -79,6 +86,7 @@ impl JobError {
             Self::TooLarge { .. } => {
                 Problem::new(Validation, 413, "Too large").with_detail(self.to_string())
             }
+            Self::File(refusal) => refusal.problem(),
             Self::Engine(error) if error.is_callers() => {
                 Problem::new(Validation, 422, "Refused by this node")
                     .with_detail(error.to_string())

@@ -3,9 +3,11 @@
 mod busy;
 mod code;
 mod exec;
+mod files;
 mod lifetime;
 
 pub use code::{CodeEnd, Running};
+pub use files::{Download, SessionFiles, Upload, Uploaded, Watching};
 
 use crate::{
     JobError, Node, admission, door, help,

@@ -20,7 +20,7 @@ pub(super) async fn open_with(world: &mut World, request: Value) {
     world.notes.push(id);
 }
 
-pub(super) fn session(world: &World) -> String {
+pub(crate) fn session(world: &World) -> String {
     format!("/sessions/{}", world.notes.last().expect("a session"))
 }
 
@@ -288,7 +288,7 @@ async fn own_secret(world: &mut World) {
 }
 
 /// The node anew, with one setting more.
-pub(super) async fn start_with(world: &mut World, name: &str, value: String) {
+pub(crate) async fn start_with(world: &mut World, name: &str, value: String) {
     if let Some(node) = world.node.take() {
         node.kill().await;
     }

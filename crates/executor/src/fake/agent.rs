@@ -4,7 +4,9 @@ use super::Script;
 use contracts::landlock::Landlock;
 use contracts::link::{
     Command, End, ExecId, ExecStatus, Exited, FileError, FromAgent, Root, Stream, ToAgent,
-    Truncation, VERSION, decode, encode, frame_length,
+    Truncation, VERSION, decode, encode,
+    files::{FileFault, FileNews},
+    frame_length,
     kernel::{Cell, ToKernels},
 };
 use std::{
@@ -233,6 +235,10 @@ async fn converse(agent: Arc<Agent>, stream: DuplexStream) -> Option<()> {
                 say.send(FromAgent::Done { request, outcome }).await.ok()?;
             }
             ToAgent::Ping => say.send(FromAgent::Pong).await.ok()?,
+            ToAgent::Files { request, .. } => {
+                let news = FileNews::Done(Err(FileFault::NotFound));
+                say.send(FromAgent::Files { request, news }).await.ok()?;
+            }
             ToAgent::Kernels(ToKernels::Cell { exec, cell }) => {
                 agent.start(exec, &command_of(&cell), Some(cell.name));
                 tasks.spawn(report(Arc::clone(&agent), exec, say.clone()));
