@@ -13,4 +13,5 @@ mod programs;
 mod providers;
 mod requests;
 mod sessions;
+mod stdin;
 mod watch;

@@ -35,6 +35,8 @@ pub(crate) struct World {
     pub(crate) waiting: tokio::task::JoinSet<Answer>,
     /// Names of images that are the scenario's own.
     pub(crate) tags: Vec<String>,
+    /// The name of code that may ask for a line.
+    pub(crate) asking: String,
     pub(crate) operator: Operator,
     /// Its node runs nothing on Podman.
     has_no_sandboxes: bool,
@@ -58,6 +60,7 @@ impl World {
             times: 0,
             waiting: tokio::task::JoinSet::new(),
             tags: Vec::new(),
+            asking: String::new(),
             operator: Operator::default(),
             has_no_sandboxes: false,
         }

@@ -223,8 +223,8 @@ impl Agent {
                 ToAgent::Welcome { .. } => return self.lose_host(),
                 ToAgent::Start { exec, command } => self.start(exec, &command),
                 ToAgent::Stdin { exec, data } => {
-                    if let Some(exec) = self.execs.get_mut(&exec).filter(|e| e.stdin.is_some()) {
-                        exec.stdin_queue.extend(data);
+                    if let Some(exec) = self.execs.get_mut(&exec) {
+                        exec.take_stdin(data);
                     }
                 }
                 ToAgent::StdinEnd { exec } => {

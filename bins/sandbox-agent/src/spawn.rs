@@ -55,12 +55,20 @@ impl NotExecuted {
 }
 
 pub(crate) fn spawn(command: &Command) -> Result<Spawned, NotExecuted> {
-    spawn_with(command, None)
+    let (child_stdin, stdin) = match command.stdin {
+        true => pipe().map(|(read, write)| (read, Some(write)))?,
+        false => {
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+            let null = rustix::fs::open("/dev/null", flags, Mode::empty());
+            (null.map_err(NotExecuted::at("stdin"))?, None)
+        }
+    };
+    spawn_with(command, (child_stdin, stdin), None)
 }
 
-/// A command with two pipes more, for its requests and its events.
+/// A command with two pipes more, for its requests and its events. Its `stdin` is our own reading end
+/// of its standard input, which has no writing end until `writing_end` opens one.
 pub(crate) fn spawn_kernel(command: &Command) -> Result<(Spawned, Control), NotExecuted> {
-    let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(NotExecuted::at("pipe"));
     let above = |fd: OwnedFd| {
         rustix::io::fcntl_dupfd_cloexec(fd, ABOVE_TARGETS).map_err(NotExecuted::at("pipe"))
     };
@@ -71,23 +79,36 @@ pub(crate) fn spawn_kernel(command: &Command) -> Result<(Spawned, Control), NotE
         // A descriptor that is ours and open can be made non-blocking.
         let _set = rustix::io::ioctl_fionbio(fd, true);
     }
-    let spawned = spawn_with(command, Some(ends))?;
+    let (child_stdin, _closed) = pipe()?;
+    // Opened anew, and not copied: what the child changes of its end is not changed for ours.
+    let ours = reopened(&child_stdin, OFlags::RDONLY).map_err(NotExecuted::at("stdin"))?;
+    let spawned = spawn_with(command, (child_stdin, Some(ours)), Some(ends))?;
     Ok((spawned, Control { requests, events }))
 }
 
-fn spawn_with(command: &Command, control: Option<[OwnedFd; 2]>) -> Result<Spawned, NotExecuted> {
+/// Another writing end of a pipe, by its reading end. When the last one closes, readers see the end of
+/// what was written; a new one lets them wait again.
+pub(crate) fn writing_end(reading: &OwnedFd) -> Option<OwnedFd> {
+    reopened(reading, OFlags::WRONLY).ok()
+}
+
+fn reopened(pipe: &OwnedFd, access: OFlags) -> Result<OwnedFd, Errno> {
+    let path = format!("/proc/self/fd/{}", pipe.as_raw_fd());
+    rustix::fs::open(path, access | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn pipe() -> Result<(OwnedFd, OwnedFd), NotExecuted> {
+    pipe_with(PipeFlags::CLOEXEC).map_err(NotExecuted::at("pipe"))
+}
+
+fn spawn_with(
+    command: &Command,
+    (child_stdin, stdin): (OwnedFd, Option<OwnedFd>),
+    control: Option<[OwnedFd; 2]>,
+) -> Result<Spawned, NotExecuted> {
     let program = Program::prepare(command)?;
-    let pipe = |step| pipe_with(PipeFlags::CLOEXEC).map_err(NotExecuted::at(step));
-    let (stdout, child_stdout) = pipe("pipe")?;
-    let (stderr, child_stderr) = pipe("pipe")?;
-    let (child_stdin, stdin) = match command.stdin {
-        true => pipe("pipe").map(|(read, write)| (read, Some(write)))?,
-        false => {
-            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-            let null = rustix::fs::open("/dev/null", flags, Mode::empty());
-            (null.map_err(NotExecuted::at("stdin"))?, None)
-        }
-    };
+    let (stdout, child_stdout) = pipe()?;
+    let (stderr, child_stderr) = pipe()?;
     let ends = [child_stdin.as_raw_fd(), child_stdout.as_raw_fd(), child_stderr.as_raw_fd()];
     let control = control.as_ref().map(|[requests, events]| {
         [(requests.as_raw_fd(), REQUESTS_FD), (events.as_raw_fd(), EVENTS_FD)]

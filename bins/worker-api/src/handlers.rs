@@ -61,6 +61,7 @@ pub(crate) async fn handle(
         Route::ExecuteOnce => code::execute_once(front, request).await,
         Route::CodeCell => code::cell(front, id(open)?, id_at(open, 1)?).await,
         Route::CodeEvents => code::events(front, id(open)?, id_at(open, 1)?, &request).await,
+        Route::CodeStdin => code::stdin(front, id(open)?, id_at(open, 1)?, request).await,
         Route::InterruptCode => code::interrupt(front, id(open)?, request).await,
         Route::RestartCode => code::restart(front, id(open)?, request).await,
         Route::ListProviders => providers::list(front).await,

@@ -39,6 +39,7 @@ pub(crate) enum Route {
     ExecuteOnce,
     CodeCell,
     CodeEvents,
+    CodeStdin,
     InterruptCode,
     RestartCode,
     ListProviders,
@@ -77,7 +78,7 @@ const DELETE: Method = Method::DELETE;
 /// `{…}` stands for one segment, or for one before a verb as in `{…}:test`; a final `{…*}` for the
 /// rest of the path. The first that fits counts.
 #[rustfmt::skip]
-pub(crate) const ROUTES: [(Method, &str, Route); 51] = [
+pub(crate) const ROUTES: [(Method, &str, Route); 52] = [
     (GET,  "/healthz",                                        Route::Health),
     (GET,  "/readyz",                                         Route::Ready),
     (GET,  "/metrics",                                        Route::Metrics),
@@ -119,6 +120,7 @@ pub(crate) const ROUTES: [(Method, &str, Route); 51] = [
     (POST, "/sessions/{session}/restart",                     Route::RestartCode),
     (GET,  "/sessions/{session}/cells/{cell}",                Route::CodeCell),
     (GET,  "/sessions/{session}/cells/{cell}/events",         Route::CodeEvents),
+    (POST, "/sessions/{session}/cells/{cell}/stdin",          Route::CodeStdin),
     (POST, "/execute",                                        Route::ExecuteOnce),
 
     (GET,    "/v1/providers",                                 Route::ListProviders),
@@ -150,6 +152,7 @@ impl Route {
             | Self::ExecuteOnce
             | Self::CodeCell
             | Self::CodeEvents
+            | Self::CodeStdin
             | Self::InterruptCode
             | Self::RestartCode => Access::Code,
             Self::ListProviders

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 /// Both ends must speak the same version: the agent's binary is mounted by the host that runs it,
 /// and only an upgrade of the host under a living sandbox can make them differ.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// Largest frame. An output chunk, a file chunk or a command with its environment fits.
 pub const MAX_FRAME_BYTES: usize = 1 << 20;
@@ -129,6 +129,8 @@ pub struct ExecStatus {
     pub stderr: u64,
     /// The name of a cell; a command has none.
     pub cell: Option<String>,
+    /// The bytes that a cell was given so far, if it can be given more.
+    pub stdin: Option<u64>,
 }
 
 /// Where the host wants each command's output to go on.

@@ -44,6 +44,7 @@ fn corpus() -> Vec<Vec<u8>> {
                 stdout: 9,
                 stderr: 9,
                 cell: Some("c".to_owned()),
+                stdin: Some(3),
             }],
             kernels: vec!["python".to_owned()],
         },

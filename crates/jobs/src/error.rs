@@ -27,6 +27,8 @@ pub enum JobError {
     Gone,
     #[error("the job does not run")]
     NotRunning,
+    #[error("the code has ended, or its standard input is not open")]
+    NotReading,
     #[error("{what} is larger than {most} bytes")]
     TooLarge { what: &'static str, most: u64 },
     #[error(transparent)]
@@ -68,7 +70,7 @@ impl JobError {
                 Problem::new(NotFound, 404, "Not found").with_detail(self.to_string())
             }
             Self::Gone => Problem::new(NotFound, 410, "Gone").with_detail(self.to_string()),
-            Self::NotRunning => {
+            Self::NotRunning | Self::NotReading => {
                 Problem::new(Validation, 409, "Not running").with_detail(self.to_string())
             }
             Self::TooLarge { .. } => {

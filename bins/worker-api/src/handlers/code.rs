@@ -2,13 +2,13 @@
 
 use crate::{
     code_events,
-    problem::{Answer, ApiError, json, problem},
+    problem::{Answer, ApiError, full, json, problem},
     request::{self, Query},
     server::Front,
 };
 use contracts::{
     CellId, SessionId,
-    code::{ExecuteRequest, KernelRequest, OpenRequest},
+    code::{CellInput, ExecuteRequest, KernelRequest, OpenRequest},
 };
 use hyper::{
     Request, StatusCode,
@@ -79,6 +79,17 @@ pub(super) async fn events(
     let after = after.transpose().map_err(malformed)?.unwrap_or(0);
     let running = front.node.cell(&id, &cell).await?;
     Ok(code_events::stream(running, after, heartbeat(front)))
+}
+
+pub(super) async fn stdin(
+    front: &Front,
+    id: SessionId,
+    cell: CellId,
+    request: Request<Incoming>,
+) -> Result<Answer, ApiError> {
+    let input: CellInput = request::json(request, front.config.listen.max_body_bytes).await?;
+    front.node.cell_stdin(&id, &cell, input).await?;
+    Ok(full(StatusCode::NO_CONTENT, "text/plain", ""))
 }
 
 pub(super) async fn interrupt(

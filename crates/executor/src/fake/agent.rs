@@ -117,6 +117,7 @@ impl Agent {
             stdout: run.program.stdout.len() as u64,
             stderr: run.program.stderr.len() as u64,
             cell: run.cell.clone(),
+            stdin: None,
         };
         self.memory().execs.iter().map(status).collect()
     }
