@@ -132,7 +132,7 @@ Feature: Code in a session keeps its state
 
   Scenario Outline: Code is given its standard input at once
     Given a <language> session
-    When it executes "<code>" with the input "one\ntwo\n"
+    When given the input "one\ntwo\n" it executes "<code>"
     Then the code printed "one two"
     When it executes "<again>"
     Then the code printed "nothing"

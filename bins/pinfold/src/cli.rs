@@ -1,11 +1,14 @@
 //! The words of the command line.
 
 mod providers;
+mod session;
 
 pub(crate) use providers::{
     CreateProvider, InferenceCommand, ProviderCommand, ProviderFields, SetRoute, UpdateProvider,
     UpdateRoute,
 };
+
+pub(crate) use session::{ExecCode, Look, Repl, SessionCommand, SessionOptions, StartSession};
 
 use crate::{client::Client, dev_model::DevModelOptions, doctor::DoctorOptions};
 use anyhow::Context;
@@ -67,6 +70,11 @@ pub(crate) enum Command {
     Cancel { job_id: String },
     /// Show what a job prints, from its start until its end.
     Logs { job_id: String },
+    /// Type code into an interpreter in a sandbox, which keeps what it knows.
+    ///
+    /// Without a subcommand: a prompt, in a session that is open or in a new one. Code from a pipe
+    /// is run without one.
+    Session(Box<SessionOptions>),
     /// Show the sandboxes that wait for work, by shape.
     Pool(PoolOptions),
     /// Make providers of models known to the node, with their keys.

@@ -110,10 +110,12 @@ impl Client {
     /// An answer whose body is read as it comes.
     pub(crate) async fn stream(
         &self,
+        method: Method,
         path: &str,
+        body: Bytes,
         headers: &[(&'static str, String)],
     ) -> anyhow::Result<Streaming> {
-        let answer = self.send(Method::GET, path, Bytes::new(), headers).await?;
+        let answer = self.send(method, path, body, headers).await?;
         let status = answer.response.status();
         if status.is_success() {
             return Ok(answer);

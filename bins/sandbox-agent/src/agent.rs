@@ -8,6 +8,7 @@ use crate::{
     options::Options,
     process_setup::is_init,
     processes, spawn,
+    terminals::Terminals,
 };
 use contracts::link::{
     Command, ExecId, FromAgent, MAX_CHUNK_BYTES, Resume, Root, Stream, ToAgent, Truncation,
@@ -49,6 +50,7 @@ pub(crate) struct Agent {
     pause: Duration,
     execs: BTreeMap<ExecId, Exec>,
     kernels: Kernels,
+    terminals: Terminals,
     puts: Puts,
     collections: VecDeque<Collection>,
     /// Streams of ended commands that background work still holds: emptied, not kept.
@@ -69,6 +71,7 @@ impl Agent {
             pause: FIRST_PAUSE,
             execs: BTreeMap::new(),
             kernels: Kernels::default(),
+            terminals: Terminals::default(),
             puts: Puts::default(),
             collections: VecDeque::new(),
             leftovers: Vec::new(),
@@ -103,7 +106,8 @@ impl Agent {
             Some(mut link) => {
                 let execs = self.execs.iter().map(|(id, exec)| exec.status(*id)).collect();
                 let kernels = self.kernels.names();
-                link.send(&FromAgent::Hello { version: VERSION, execs, kernels });
+                let terminals = self.terminals.statuses();
+                link.send(&FromAgent::Hello { version: VERSION, execs, kernels, terminals });
                 self.link = Some(link);
                 self.pause = FIRST_PAUSE;
             }
@@ -166,6 +170,7 @@ impl Agent {
             }
         }
         self.kernels.poll_fds(&self.execs, listens, &mut fds);
+        self.terminals.poll_fds(listens, &mut fds);
         fds.extend(self.leftovers.iter().map(|fd| readable(fd.as_fd())));
         let timeout = self.next_moment().map(|moment| {
             let wait = moment.saturating_duration_since(Instant::now());
@@ -202,7 +207,7 @@ impl Agent {
         while let Some(reaped) = processes::reap() {
             if let Some(exec) = self.execs.values_mut().find(|exec| exec.is_process(reaped.pid)) {
                 exec.child_ended(&reaped, now);
-            } else {
+            } else if !self.terminals.child_ended(&reaped, &mut self.scratch) {
                 let (execs, scratch) = (&mut self.execs, &mut self.scratch);
                 self.leftovers.extend(self.kernels.child_ended(&reaped, execs, scratch));
             }
@@ -262,6 +267,7 @@ impl Agent {
                 }
                 ToAgent::Ping => self.say(&FromAgent::Pong),
                 ToAgent::Kernels(message) => self.obey_for_kernels(message),
+                ToAgent::Terminals(message) => self.terminals.obey(message),
             }
         }
     }
@@ -289,6 +295,7 @@ impl Agent {
                 exec.end_told = false;
             }
         }
+        self.terminals.resume();
         if let Some(link) = &mut self.link {
             link.welcomed = true;
         }
@@ -319,6 +326,7 @@ impl Agent {
         let now = Instant::now();
         let options = &self.options;
         self.kernels.serve(&mut self.execs, listens, &mut self.scratch);
+        self.terminals.serve(listens, &mut self.scratch);
         for (id, exec) in &mut self.execs {
             exec.feed();
             if exec.stdout.wanted(listens).is_some() {
@@ -346,6 +354,7 @@ impl Agent {
             for (id, exec) in self.execs.iter_mut().filter(|(_, exec)| exec.wanted) {
                 tell_exec(link, *id, exec);
             }
+            self.terminals.tell(link);
         }
         while let (true, Some(collection)) = (link.has_room(), self.collections.front_mut()) {
             let message = collection.next();

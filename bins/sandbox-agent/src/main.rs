@@ -16,6 +16,7 @@ mod probe;
 mod process_setup;
 mod processes;
 mod spawn;
+mod terminals;
 
 use options::{Mode, Options};
 use std::process::ExitCode;

@@ -5,11 +5,14 @@
 use contracts::link::{
     Command,
     kernel::{EVENTS_FD, REQUESTS_FD},
+    terminal::Size,
 };
 use rustix::{
     fs::{Mode, OFlags},
     io::Errno,
     pipe::{PipeFlags, pipe_with},
+    pty::OpenptFlags,
+    termios::Winsize,
 };
 use std::{
     ffi::{CString, c_void},
@@ -30,6 +33,14 @@ pub(crate) struct Spawned {
     pub(crate) stdin: Option<OwnedFd>,
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
+}
+
+/// A program on a terminal of its own.
+pub(crate) struct OnTerminal {
+    pub(crate) pid: i32,
+    pub(crate) master: OwnedFd,
+    /// Held so that the terminal stays while nobody inside has it open.
+    _slave: OwnedFd,
 }
 
 /// Our ends of a kernel's control pipes.
@@ -86,6 +97,36 @@ pub(crate) fn spawn_kernel(command: &Command) -> Result<(Spawned, Control), NotE
     Ok((spawned, Control { requests, events }))
 }
 
+/// A command whose three streams are a terminal, which is its session's own.
+pub(crate) fn spawn_on_terminal(command: &Command, size: Size) -> Result<OnTerminal, NotExecuted> {
+    let program = Program::prepare(command)?;
+    let failed = || NotExecuted::at("terminal");
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let master = rustix::pty::openpt(flags).map_err(failed())?;
+    rustix::pty::unlockpt(&master).map_err(failed())?;
+    // By the master and not by a path: nobody inside can put another one there.
+    let slave = rustix::pty::ioctl_tiocgptpeer(&master, flags).map_err(failed())?;
+    // A descriptor that is ours and open can be made non-blocking.
+    let _set = rustix::io::ioctl_fionbio(&master, true);
+    set_size(&master, size);
+    let ends = [slave.as_raw_fd(); 3];
+    let birth = Birth { program: &program, ends, control: None, on_terminal: true, failed: None };
+    Ok(OnTerminal { pid: birth.give()?, master, _slave: slave })
+}
+
+impl OnTerminal {
+    /// The kernel tells those in the foreground of it.
+    pub(crate) fn resize(&self, size: Size) {
+        set_size(&self.master, size);
+    }
+}
+
+fn set_size(master: &OwnedFd, size: Size) {
+    let size = Winsize { ws_row: size.rows, ws_col: size.cols, ws_xpixel: 0, ws_ypixel: 0 };
+    // A terminal that is ours and open has a size.
+    let _set = rustix::termios::tcsetwinsize(master, size);
+}
+
 /// Another writing end of a pipe, by its reading end. When the last one closes, readers see the end of
 /// what was written; a new one lets them wait again.
 pub(crate) fn writing_end(reading: &OwnedFd) -> Option<OwnedFd> {
@@ -113,15 +154,8 @@ fn spawn_with(
     let control = control.as_ref().map(|[requests, events]| {
         [(requests.as_raw_fd(), REQUESTS_FD), (events.as_raw_fd(), EVENTS_FD)]
     });
-    let mut birth = Birth { program: &program, ends, control, failed: None };
+    let birth = Birth { program: &program, ends, control, on_terminal: false, failed: None };
     let pid = birth.give()?;
-    if let Some(failure) = birth.failed {
-        // SAFETY: waits for our own child, which has exited.
-        unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
-        return Err(failure);
-    }
-    // It inherits what we have; without the file, or with a stricter host, it keeps that.
-    let _kept = fs::write(format!("/proc/{pid}/oom_score_adj"), OOM_SCORE);
     for fd in [&stdout, &stderr].into_iter().chain(&stdin) {
         // A descriptor that is ours and open can be made non-blocking.
         let _set = rustix::io::ioctl_fionbio(fd, true);
@@ -176,12 +210,14 @@ struct Birth<'a> {
     ends: [i32; 3],
     /// Of a kernel: more descriptors, and the numbers that they get after the others have theirs.
     control: Option<[(i32, i32); 2]>,
+    /// The first stream is a terminal, which becomes the session's.
+    on_terminal: bool,
     failed: Option<NotExecuted>,
 }
 
 impl Birth<'_> {
     /// Returns when the child is the program, or has failed and exited.
-    fn give(&mut self) -> Result<i32, NotExecuted> {
+    fn give(mut self) -> Result<i32, NotExecuted> {
         let mut stack = vec![0_u8; STACK_BYTES];
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
         // SAFETY: the child runs `born` on a stack of its own, and this thread, the only one, goes
@@ -189,11 +225,18 @@ impl Birth<'_> {
         let pid = unsafe {
             let end = stack.as_mut_ptr().add(STACK_BYTES);
             let end = end.sub(end as usize % 16);
-            libc::clone(born, end.cast(), flags, std::ptr::from_mut(self).cast())
+            libc::clone(born, end.cast(), flags, std::ptr::from_mut(&mut self).cast())
         };
         if pid < 0 {
             return Err(NotExecuted { errno: last_errno(), step: "fork" });
         }
+        if let Some(failure) = self.failed {
+            // SAFETY: waits for our own child, which has exited.
+            unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+            return Err(failure);
+        }
+        // It inherits what we have; without the file, or with a stricter host, it keeps that.
+        let _kept = fs::write(format!("/proc/{pid}/oom_score_adj"), OOM_SCORE);
         Ok(pid)
     }
 
@@ -215,6 +258,9 @@ impl Birth<'_> {
                 if libc::dup2(end, target as i32) < 0 {
                     return failed("descriptors");
                 }
+            }
+            if self.on_terminal && libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
+                return failed("terminal");
             }
             for (end, target) in self.control.into_iter().flatten() {
                 if libc::dup2(end, target) < 0 {

@@ -40,6 +40,11 @@ pub(crate) enum Route {
     CodeCell,
     CodeEvents,
     CodeStdin,
+    OpenTerminal,
+    ListTerminals,
+    AttachTerminal,
+    EndTerminal,
+    TerminalOnce,
     InterruptCode,
     RestartCode,
     ListProviders,
@@ -78,7 +83,7 @@ const DELETE: Method = Method::DELETE;
 /// `{…}` stands for one segment, or for one before a verb as in `{…}:test`; a final `{…*}` for the
 /// rest of the path. The first that fits counts.
 #[rustfmt::skip]
-pub(crate) const ROUTES: [(Method, &str, Route); 52] = [
+pub(crate) const ROUTES: [(Method, &str, Route); 57] = [
     (GET,  "/healthz",                                        Route::Health),
     (GET,  "/readyz",                                         Route::Ready),
     (GET,  "/metrics",                                        Route::Metrics),
@@ -121,6 +126,11 @@ pub(crate) const ROUTES: [(Method, &str, Route); 52] = [
     (GET,  "/sessions/{session}/cells/{cell}",                Route::CodeCell),
     (GET,  "/sessions/{session}/cells/{cell}/events",         Route::CodeEvents),
     (POST, "/sessions/{session}/cells/{cell}/stdin",          Route::CodeStdin),
+    (POST, "/sessions/{session}/terminals",                   Route::OpenTerminal),
+    (GET,  "/sessions/{session}/terminals",                   Route::ListTerminals),
+    (GET,  "/sessions/{session}/terminals/{terminal}",        Route::AttachTerminal),
+    (DELETE, "/sessions/{session}/terminals/{terminal}",      Route::EndTerminal),
+    (GET,  "/sessions/{session}/terminal",                    Route::TerminalOnce),
     (POST, "/execute",                                        Route::ExecuteOnce),
 
     (GET,    "/v1/providers",                                 Route::ListProviders),
@@ -153,6 +163,11 @@ impl Route {
             | Self::CodeCell
             | Self::CodeEvents
             | Self::CodeStdin
+            | Self::OpenTerminal
+            | Self::ListTerminals
+            | Self::AttachTerminal
+            | Self::EndTerminal
+            | Self::TerminalOnce
             | Self::InterruptCode
             | Self::RestartCode => Access::Code,
             Self::ListProviders

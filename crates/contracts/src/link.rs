@@ -20,9 +20,11 @@
 //! connects again as soon as somebody listens, and says Hello. `Welcome` then names the offsets.
 
 pub mod kernel;
+pub mod terminal;
 
 use kernel::{KernelEnd, ToKernels};
 use serde::{Deserialize, Serialize};
+use terminal::{FromTerminals, TerminalStatus, ToTerminals};
 
 /// Both ends must speak the same version: the agent's binary is mounted by the host that runs it,
 /// and only an upgrade of the host under a living sandbox can make them differ.
@@ -205,6 +207,7 @@ pub enum ToAgent {
     },
     Ping,
     Kernels(ToKernels),
+    Terminals(ToTerminals),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -214,6 +217,7 @@ pub enum FromAgent {
         execs: Vec<ExecStatus>,
         /// The kernels that are there, dead ones that nobody was told of included.
         kernels: Vec<String>,
+        terminals: Vec<TerminalStatus>,
     },
     Started {
         exec: ExecId,
@@ -244,6 +248,7 @@ pub enum FromAgent {
         outcome: Result<Truncation, FileError>,
     },
     Pong,
+    Terminals(FromTerminals),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

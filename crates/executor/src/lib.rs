@@ -10,6 +10,7 @@ pub mod podman;
 pub mod sandbox;
 mod seccomp;
 pub mod shape;
+pub mod terminal;
 
 pub use engine::{Engine, EngineKind, Found, Labels, PinnedImage};
 pub use error::{EngineError, LinkError};
@@ -17,3 +18,4 @@ pub use sandbox::{
     Collected, CollectedFile, Counters, Enclosure, Exec, ExecEvent, Places, Sandbox,
 };
 pub use shape::{Shape, ShapeKey};
+pub use terminal::{TerminalEvent, TerminalEvents};

@@ -6,12 +6,14 @@
 //! ends the link: whoever waits then sees its channel close.
 
 mod routes;
+mod terminals;
 
 use crate::LinkError;
 use contracts::link::{
     Command, ExecId, ExecStatus, FromAgent, RequestId, Resume, ToAgent, VERSION, decode, encode,
     frame_length,
     kernel::{Cell, MAX_DISPLAY_BYTES, MAX_KERNELS, MAX_NAME_BYTES, ToKernels},
+    terminal::TerminalStatus,
 };
 pub use routes::ExecEvent;
 pub(crate) use routes::FileEvent;
@@ -20,6 +22,8 @@ use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+pub use terminals::TerminalEvent;
+use terminals::TerminalRoutes;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     sync::mpsc,
@@ -47,6 +51,7 @@ pub(crate) struct Link {
 pub(crate) struct Adopted {
     pub(crate) execs: HashMap<ExecId, (ExecStatus, mpsc::Receiver<ExecEvent>)>,
     pub(crate) kernels: Vec<String>,
+    pub(crate) terminals: Vec<(TerminalStatus, mpsc::Receiver<TerminalEvent>)>,
 }
 
 impl Link {
@@ -57,7 +62,8 @@ impl Link {
     {
         let (reader, mut writer) = tokio::io::split(stream);
         let mut reader = BufReader::with_capacity(128 << 10, reader);
-        let FromAgent::Hello { version, execs, kernels } = read_frame(&mut reader).await? else {
+        let hello = read_frame(&mut reader).await?;
+        let FromAgent::Hello { version, execs, kernels, terminals } = hello else {
             return Err(LinkError::Protocol("it did not begin with hello"));
         };
         if version != VERSION {
@@ -75,6 +81,10 @@ impl Link {
             let receiver = routes.expect_exec(status.exec, ADOPTED_BYTES)?;
             resume.push(Resume { exec: status.exec, stdout: 0, stderr: 0, display: 0 });
             adopted.execs.insert(status.exec, (status, receiver));
+        }
+        for status in terminals {
+            let receiver = routes.terminals.expect(&status)?;
+            adopted.terminals.push((status, receiver));
         }
         let welcome = encode(&ToAgent::Welcome { version: VERSION, resume })?;
         writer.write_all(&welcome).await?;
@@ -129,6 +139,11 @@ impl Link {
 
     pub(crate) fn is_lost(&self) -> bool {
         self.routes().is_lost()
+    }
+
+    /// One change of what is known of the terminals.
+    pub(crate) fn with_terminals<T>(&self, change: impl FnOnce(&mut TerminalRoutes) -> T) -> T {
+        change(&mut self.routes().terminals)
     }
 
     fn routes(&self) -> MutexGuard<'_, Routes> {

@@ -29,4 +29,4 @@ pub use metrics::Metrics;
 pub use node::{Ended, JobQuery, Node};
 pub use pool::config::{ConfiguredShape, PoolConfig};
 pub use sandboxes::Owned;
-pub use sessions::{CodeEnd, Running};
+pub use sessions::{Attachment, CodeEnd, Running, TerminalNews};

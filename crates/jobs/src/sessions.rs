@@ -9,8 +9,10 @@
 mod busy;
 mod code;
 mod exec;
+mod terminals;
 
 pub use code::{CodeEnd, Running};
+pub use terminals::{Attachment, TerminalNews};
 
 use crate::{
     JobError, Node, admission, chain, inference,
@@ -47,6 +49,7 @@ pub(crate) struct LiveSession {
     plan: Plan,
     sandbox: Arc<Sandbox>,
     kernels: Kernels,
+    terminals: terminals::Terminals,
     view: SessionView,
     activity: Mutex<Activity>,
     /// Tells the keeper of every change, and everybody else of the end.
@@ -229,6 +232,7 @@ impl Node {
         let kernels = Kernels::new(Arc::clone(&sandbox), env, plan.limits.output_bytes);
         let session = Arc::new(LiveSession {
             kernels,
+            terminals: Default::default(),
             request,
             request_hash,
             plan,
@@ -310,6 +314,7 @@ pub(crate) async fn take_up(node: &Node, row: SessionRow) -> Result<(), JobError
             for kernel in session.sandbox.adopted_kernels() {
                 session.kernels.there_is(&kernel, Vec::new());
             }
+            node.take_up_terminals(&session);
             for (status, command) in interrupted {
                 match session.kernels.take_up(&status) {
                     Some(cell) => {

@@ -8,8 +8,8 @@ use crate::{http::Answer, world::World};
 use cucumber::{then, when};
 use serde_json::json;
 
-#[when(regex = r#"^it executes "(.*)" with the input "(.*)"$"#)]
-async fn executes_with_input(world: &mut World, code: String, input: String) {
+#[when(regex = r#"^given the input "(.*)" it executes "(.*)"$"#)]
+async fn executes_with_input(world: &mut World, input: String, code: String) {
     execute(world, &code, json!({"stdin": unescaped(&input)})).await;
 }
 

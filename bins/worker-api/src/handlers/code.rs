@@ -128,7 +128,7 @@ async fn code(front: &Front, request: Request<Incoming>) -> Result<ExecuteReques
 }
 
 /// A body that may be left out.
-async fn or_default<T>(front: &Front, request: Request<Incoming>) -> Result<T, ApiError>
+pub(super) async fn or_default<T>(front: &Front, request: Request<Incoming>) -> Result<T, ApiError>
 where
     T: Default + serde::de::DeserializeOwned,
 {

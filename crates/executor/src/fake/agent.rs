@@ -193,7 +193,8 @@ async fn converse(agent: Arc<Agent>, stream: DuplexStream) -> Option<()> {
             }
         }
     });
-    say.send(FromAgent::Hello { version: VERSION, execs: agent.statuses(), kernels: Vec::new() })
+    let (kernels, terminals) = (Vec::new(), Vec::new());
+    say.send(FromAgent::Hello { version: VERSION, execs: agent.statuses(), kernels, terminals })
         .await
         .ok()?;
     loop {
@@ -238,7 +239,7 @@ async fn converse(agent: Arc<Agent>, stream: DuplexStream) -> Option<()> {
                 tasks.spawn(report(Arc::clone(&agent), exec, say.clone()));
             }
             ToAgent::Kernels(ToKernels::Start { .. } | ToKernels::End { .. }) => {}
-            ToAgent::Stdin { .. } | ToAgent::StdinEnd { .. } => {}
+            ToAgent::Stdin { .. } | ToAgent::StdinEnd { .. } | ToAgent::Terminals(_) => {}
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Who waits for what on one link, and the checks that a frame must pass to reach them.
 
+use super::terminals::{TerminalEvent, TerminalRoutes};
 use crate::LinkError;
 use contracts::link::{ExecId, Exited, FileError, FromAgent, RequestId, Stream, Truncation};
 use std::collections::HashMap;
@@ -33,6 +34,7 @@ pub(crate) enum FileEvent {
 pub(crate) struct Routes {
     execs: HashMap<ExecId, ExecRoute>,
     requests: HashMap<RequestId, RequestRoute>,
+    pub(crate) terminals: TerminalRoutes,
     pongs: Vec<oneshot::Sender<()>>,
     next_exec: ExecId,
     next_request: RequestId,
@@ -58,6 +60,7 @@ struct RequestRoute {
 pub(crate) enum Delivery {
     Exec(mpsc::Sender<ExecEvent>, ExecEvent),
     File(mpsc::Sender<FileEvent>, FileEvent),
+    Terminal(mpsc::Sender<TerminalEvent>, TerminalEvent),
 }
 
 impl Delivery {
@@ -66,6 +69,7 @@ impl Delivery {
         match self {
             Self::Exec(to, event) => drop(to.send(event).await),
             Self::File(to, event) => drop(to.send(event).await),
+            Self::Terminal(to, event) => drop(to.send(event).await),
         }
     }
 }
@@ -119,6 +123,7 @@ impl Routes {
         self.lost = true;
         self.execs.clear();
         self.requests.clear();
+        self.terminals.lose();
         self.pongs.clear();
     }
 
@@ -140,6 +145,10 @@ impl Routes {
                     let _unheard = pong.send(());
                 }
                 Ok(None)
+            }
+            FromAgent::Terminals(message) => {
+                let delivery = self.terminals.route(message)?;
+                Ok(delivery.map(|(to, event)| Delivery::Terminal(to, event)))
             }
             FromAgent::Started { exec } => Ok(self
                 .execs

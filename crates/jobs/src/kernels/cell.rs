@@ -256,7 +256,12 @@ mod tests {
     use super::*;
 
     fn cell() -> LiveCell {
-        LiveCell::new(CellId::new("c").unwrap(), "python".to_owned(), None, CellStdin::closed())
+        LiveCell::new(
+            CellId::new("c").unwrap(),
+            "python".to_owned(),
+            None,
+            CellStdin::of(&Default::default()),
+        )
     }
 
     #[test]

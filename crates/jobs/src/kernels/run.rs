@@ -13,9 +13,9 @@ use crate::{
 };
 use contracts::{
     CellId, Faults,
-    code::{ExecuteRequest, Language},
+    code::{CellInput, ExecuteRequest, Language},
     link::{
-        End as Ended, ExecId, ExecStatus, Exited,
+        End as Ended, ExecStatus, Exited,
         kernel::{Cell, Input, MAX_DISPLAY_BYTES},
     },
 };
@@ -66,10 +66,7 @@ impl Kernels {
             return Err(JobError::Full { retry_after_s: 1 });
         }
         let id = request.cell_id.clone().unwrap_or(drawn);
-        let stdin = match request.stdin_open {
-            true => CellStdin::open(request.stdin.as_ref().map_or(0, String::len) as u64),
-            false => CellStdin::closed(),
-        };
+        let stdin = CellStdin::of(request);
         let cell = Arc::new(LiveCell::new(id, name, Some(hash), stdin));
         self.remember(Arc::clone(&cell));
         Ok((cell, Some(context)))
@@ -129,7 +126,9 @@ impl Kernels {
             })
             .await?;
         cell.runs_as(exec.id());
-        self.give_stdin(&order.request, exec.id()).await?;
+        if order.request.stdin.is_some() || order.request.stdin_open {
+            cell.stdin.begin(&self.sandbox, exec.id()).await?;
+        }
         let never = CancellationToken::new();
         let watch = Watch {
             sandbox: &self.sandbox,
@@ -139,7 +138,7 @@ impl Kernels {
             stop_grace: INTERRUPT_GRACE,
             cancel: &never,
             leaving: &order.leaving,
-            stdin: cell.stdin.take(),
+            stdin: None,
         };
         let end = watch.until_end(&mut exec, |stream, data| cell.wrote(stream, data)).await;
         let about = Circumstances {
@@ -174,14 +173,10 @@ impl Kernels {
         Ok(CellEnd::Answer(Arc::new(told)))
     }
 
-    async fn give_stdin(&self, request: &ExecuteRequest, exec: ExecId) -> Result<(), JobError> {
-        if let Some(text) = &request.stdin {
-            self.sandbox.stdin(exec, text.as_bytes()).await?;
-            if !request.stdin_open {
-                self.sandbox.end_stdin(exec).await?;
-            }
-        }
-        Ok(())
+    /// A line for a cell that reads, or will.
+    pub(crate) async fn feed(&self, id: &CellId, input: CellInput) -> Result<(), JobError> {
+        let cell = self.cell(id).ok_or(JobError::NotFound("cell"))?;
+        cell.stdin.feed(&self.sandbox, input).await
     }
 
     /// A cell of an earlier life of the node: it goes on, or its end is there. Its caller is gone, and
@@ -190,7 +185,7 @@ impl Kernels {
         let (kernel, id) = status.cell.as_deref()?.split_once('/')?;
         let id = CellId::new(id).ok()?;
         let context = self.context(kernel).ok()?;
-        let stdin = status.stdin.map_or_else(CellStdin::closed, CellStdin::open);
+        let stdin = CellStdin::taken_up(status.exec, status.stdin);
         let cell = Arc::new(LiveCell::new(id, kernel.to_owned(), None, stdin));
         cell.runs_as(status.exec);
         self.remember(Arc::clone(&cell));
@@ -217,7 +212,7 @@ impl Kernels {
             stop_grace: INTERRUPT_GRACE,
             cancel: &never,
             leaving: &leaving,
-            stdin: cell.stdin.take(),
+            stdin: None,
         };
         let end = watch.until_end(&mut exec, |stream, data| cell.wrote(stream, data)).await;
         let End::Exited(exited, _) = end else {

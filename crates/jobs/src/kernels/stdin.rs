@@ -1,122 +1,93 @@
 //! Standard input of one cell: what was sent for it and waits until the code reads it.
 
-use crate::{JobError, live::StdinPiece};
-use contracts::{code::CellInput, link::kernel::MAX_STDIN_BYTES};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use tokio::sync::mpsc;
+use crate::JobError;
+use contracts::{
+    code::{CellInput, ExecuteRequest},
+    link::{ExecId, kernel::MAX_STDIN_BYTES},
+};
+use executor::{LinkError, Sandbox};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+use tokio::sync::Mutex;
 
-/// Lines that may wait for code that has not begun; one that runs takes them at once.
-const PIECES: usize = 64;
+/// What an agent may take to say that it has something.
+const PROOF: Duration = Duration::from_secs(10);
 
 /// As on a terminal, what comes before the code asks is kept for it.
-pub(crate) struct CellStdin(Mutex<State>);
+pub(crate) struct CellStdin {
+    state: Mutex<State>,
+    ended: AtomicBool,
+}
 
+#[derive(Default)]
 struct State {
-    /// None: closed, or never open.
-    sender: Option<mpsc::Sender<StdinPiece>>,
-    receiver: Option<mpsc::Receiver<StdinPiece>>,
+    open: bool,
+    /// The whole of it so far.
     bytes: u64,
+    /// What came before the code began.
+    waiting: Vec<u8>,
+    /// Once it runs.
+    exec: Option<ExecId>,
 }
 
 impl CellStdin {
-    /// One that was given so many bytes already.
-    pub(crate) fn open(bytes: u64) -> Self {
-        let (sender, receiver) = mpsc::channel(PIECES);
-        let (sender, receiver) = (Some(sender), Some(receiver));
-        Self(Mutex::new(State { sender, receiver, bytes }))
+    /// Of a cell that has not begun.
+    pub(super) fn of(request: &ExecuteRequest) -> Self {
+        let waiting = request.stdin.clone().unwrap_or_default().into_bytes();
+        let bytes = waiting.len() as u64;
+        Self::new(State { open: request.stdin_open, bytes, waiting, exec: None })
     }
 
-    pub(crate) fn closed() -> Self {
-        Self(Mutex::new(State { sender: None, receiver: None, bytes: 0 }))
+    /// Of a cell of an earlier life of the node, which was given so many bytes already and can be
+    /// given more, or can't.
+    pub(super) fn taken_up(exec: ExecId, bytes: Option<u64>) -> Self {
+        let state = State { open: bytes.is_some(), bytes: bytes.unwrap_or(0), ..State::default() };
+        Self::new(State { exec: Some(exec), ..state })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The other end of `feed`, for whoever supervises the code; once.
-    pub(super) fn take(&self) -> Option<mpsc::Receiver<StdinPiece>> {
-        self.state().receiver.take()
+    fn new(state: State) -> Self {
+        Self { state: Mutex::new(state), ended: AtomicBool::new(false) }
     }
 
     pub(super) fn close(&self) {
-        self.state().sender = None;
+        self.ended.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn feed(&self, input: CellInput) -> Result<(), JobError> {
+    /// The code begins: it gets what came before.
+    pub(super) async fn begin(&self, sandbox: &Sandbox, exec: ExecId) -> Result<(), LinkError> {
+        let mut state = self.state.lock().await;
+        state.exec = Some(exec);
+        let waiting = std::mem::take(&mut state.waiting);
+        sandbox.stdin(exec, &waiting).await?;
+        // For code that was given nothing this says nothing new.
+        if state.open { Ok(()) } else { sandbox.end_stdin(exec).await }
+    }
+
+    /// Returns when the agent has it, so that the death of the node loses nothing that was taken.
+    pub(super) async fn feed(&self, sandbox: &Sandbox, input: CellInput) -> Result<(), JobError> {
+        let mut state = self.state.lock().await;
+        if !state.open || self.ended.load(Ordering::Relaxed) {
+            return Err(JobError::NotReading);
+        }
         let ends = input.eof;
         let data = input.into_bytes();
-        let mut state = self.state();
-        let bytes = state.bytes + data.len() as u64;
-        let Some(sender) = &state.sender else { return Err(JobError::NotReading) };
-        if bytes > MAX_STDIN_BYTES {
-            return Err(JobError::TooLarge {
-                what: "standard input of one cell",
-                most: MAX_STDIN_BYTES,
-            });
+        if state.bytes + data.len() as u64 > MAX_STDIN_BYTES {
+            let what = "standard input of one cell";
+            return Err(JobError::TooLarge { what, most: MAX_STDIN_BYTES });
         }
-        // Room for the end is kept: it must always get through.
-        if sender.capacity() < 2 && !ends {
-            return Err(JobError::Full { retry_after_s: 1 });
-        }
-        if !data.is_empty() {
-            sender.try_send(StdinPiece::Data(data)).map_err(refused)?;
-        }
-        if ends {
-            sender.try_send(StdinPiece::End).map_err(refused)?;
-            state.sender = None;
-        }
-        state.bytes = bytes;
-        Ok(())
-    }
-}
-
-fn refused(error: mpsc::error::TrySendError<StdinPiece>) -> JobError {
-    match error {
-        mpsc::error::TrySendError::Full(_) => JobError::Full { retry_after_s: 1 },
-        mpsc::error::TrySendError::Closed(_) => JobError::NotReading,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn line(text: &str) -> CellInput {
-        CellInput { text: Some(text.to_owned()), eof: false }
-    }
-
-    #[test]
-    fn lines_wait_until_the_code_reads_them() {
-        let stdin = CellStdin::open(0);
-        stdin.feed(line("a")).unwrap();
-        stdin.feed(CellInput { text: Some("b".to_owned()), eof: true }).unwrap();
-        let mut read = stdin.take().unwrap();
-        let mut next = || match read.try_recv() {
-            Ok(StdinPiece::Data(data)) => data,
-            Ok(StdinPiece::End) => b"end".to_vec(),
-            Err(_) => panic!("nothing there"),
+        state.bytes += data.len() as u64;
+        state.open = !ends;
+        let Some(exec) = state.exec else {
+            state.waiting.extend(data);
+            return Ok(());
         };
-        assert_eq!([next(), next(), next()], [&b"a\n"[..], b"b", b"end"]);
-        assert!(matches!(stdin.feed(line("c")), Err(JobError::NotReading)));
-    }
-
-    #[test]
-    fn there_is_an_end_to_what_one_cell_is_given() {
-        let stdin = CellStdin::open(MAX_STDIN_BYTES - 2);
-        stdin.feed(line("a")).unwrap();
-        assert!(matches!(stdin.feed(line("")), Err(JobError::TooLarge { .. })));
-        let stdin = CellStdin::open(0);
-        let taken = (0..2 * PIECES).take_while(|_| stdin.feed(line("")).is_ok()).count();
-        assert_eq!(taken, PIECES - 1);
-        stdin.feed(CellInput { text: None, eof: true }).unwrap();
-    }
-
-    #[test]
-    fn code_without_standard_input_is_not_given_any() {
-        assert!(matches!(CellStdin::closed().feed(line("a")), Err(JobError::NotReading)));
-        let ended = CellStdin::open(0);
-        ended.close();
-        assert!(matches!(ended.feed(line("a")), Err(JobError::NotReading)));
+        sandbox.stdin(exec, &data).await?;
+        if ends {
+            sandbox.end_stdin(exec).await?;
+        }
+        let proof = tokio::time::timeout(PROOF, sandbox.ping()).await;
+        Ok(proof.map_err(|late| JobError::fault("link", late))??)
     }
 }

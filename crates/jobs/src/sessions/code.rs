@@ -192,8 +192,7 @@ impl Node {
     ) -> Result<(), JobError> {
         input.validate().map_err(JobError::Invalid)?;
         let session = self.code_session(id).await?;
-        let cell = session.kernels.cell(cell).ok_or(JobError::NotFound("cell"))?;
-        cell.stdin.feed(input)
+        session.kernels.feed(cell, input).await
     }
 
     /// Interrupts what an interpreter runs, if it runs something.
