@@ -4,6 +4,9 @@ mod dev_model;
 mod http;
 mod node;
 mod operator;
+mod outside;
+mod real_model;
+mod server;
 mod steps;
 mod world;
 

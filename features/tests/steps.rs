@@ -1,9 +1,11 @@
 //! What the words of the features mean, grouped by noun.
 
+mod egress;
 mod files;
 mod floor;
 mod hostile;
 mod inference;
+mod inference_local;
 mod jobs;
 mod kernels;
 mod keys;
@@ -11,6 +13,7 @@ mod node;
 mod pool;
 mod programs;
 mod providers;
+mod real_model;
 mod requests;
 mod sessions;
 mod stdin;

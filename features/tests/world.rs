@@ -5,6 +5,8 @@ use crate::{
     http::Answer,
     node::{ADMIN_TOKEN, Node},
     operator::Operator,
+    outside::Outside,
+    real_model::RealModel,
 };
 use serde_json::{Value, json};
 use std::{
@@ -22,6 +24,10 @@ pub(crate) struct World {
     pub(crate) node: Option<Node>,
     /// The upstream of its inference; it ends with the world.
     pub(crate) model: Option<DevModel>,
+    /// The same, where it is a real server.
+    pub(crate) real_model: Option<RealModel>,
+    /// A server in the world outside; it ends with the world.
+    pub(crate) outside: Option<Outside>,
     pub(crate) settings: Vec<(String, String)>,
     /// Drawn per scenario: the name of everything that it makes.
     pub(crate) task_id: String,
@@ -51,6 +57,8 @@ impl World {
             folder: tempfile::tempdir().expect("a folder"),
             node: None,
             model: None,
+            real_model: None,
+            outside: None,
             settings: Vec::new(),
             task_id: format!("bdd-{name}"),
             jobs: 0,

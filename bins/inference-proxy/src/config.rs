@@ -1,6 +1,7 @@
 //! The proxy's configuration. Every field is a flag and a variable.
 
-use relay::{Location, ServeLimits, Timeouts, Trust, Upstream};
+use crate::Passage;
+use relay::{Location, ServeLimits, Timeouts, Trust, Upstream, request::Forms};
 use std::{
     fmt,
     net::{Ipv4Addr, SocketAddr},
@@ -34,6 +35,14 @@ pub struct Config {
     )]
     ollama_upstream_url: String,
 
+    /// Address and port where TLS is taken and passed on as it is. Needs INFERENCE_PROXY_TLS_UPSTREAM.
+    #[arg(long, env = "INFERENCE_PROXY_TLS_LISTEN")]
+    inference_proxy_tls_listen: Option<SocketAddr>,
+
+    /// Who ends that TLS: `unix:///path`.
+    #[arg(long, env = "INFERENCE_PROXY_TLS_UPSTREAM")]
+    inference_proxy_tls_upstream: Option<String>,
+
     /// A PEM file of authorities to believe beside the machine's, for an upstream with TLS.
     #[arg(long, env = "INFERENCE_PROXY_CA_FILE")]
     inference_proxy_ca_file: Option<PathBuf>,
@@ -45,6 +54,10 @@ pub struct Config {
     /// Connections at a time; more of them wait.
     #[arg(long, env = "INFERENCE_PROXY_MAX_CONNECTIONS", default_value_t = 256)]
     inference_proxy_max_connections: usize,
+
+    /// Be a forward proxy too: hand CONNECT and absolute-form requests on to the upstream, which must be one itself and decides where they may go. Otherwise they are refused.
+    #[arg(long, env = "INFERENCE_PROXY_FORWARD")]
+    inference_proxy_forward: bool,
 
     /// For reaching the upstream, in milliseconds.
     #[arg(long, env = "INFERENCE_PROXY_CONNECT_MS", default_value_t = 5_000)]
@@ -118,7 +131,10 @@ pub struct Checked {
     /// At least one.
     pub places: Vec<Place>,
     pub upstream: Upstream,
+    pub passage: Option<Passage>,
     pub max_body_bytes: u64,
+    /// For silence in a tunnel.
+    pub idle: Duration,
     pub limits: ServeLimits,
 }
 
@@ -139,22 +155,45 @@ impl Config {
                 faults.push(format!("{name}: must be between 1 and {}", u32::MAX));
             }
         }
+        let passage = self.passage().map_err(|fault| faults.push(fault)).ok().flatten();
         let upstream = self.upstream().map_err(|fault| faults.push(fault)).ok();
         let limits = ServeLimits {
             connections: self.inference_proxy_max_connections,
             unread: Duration::from_millis(self.inference_proxy_idle_ms),
             drain: Duration::from_millis(self.inference_proxy_drain_ms),
+            forms: if self.inference_proxy_forward { Forms::Forwarded } else { Forms::Own },
             ..ServeLimits::default()
         };
         match upstream {
             Some(upstream) if faults.is_empty() => Ok(Checked {
                 places: places(self.inference_proxy_listen, self.inference_proxy_socket),
                 upstream,
+                passage,
                 max_body_bytes: self.inference_proxy_max_body_bytes,
+                idle: Duration::from_millis(self.inference_proxy_idle_ms),
                 limits,
             }),
             _ => Err(faults),
         }
+    }
+
+    fn passage(&self) -> Result<Option<Passage>, String> {
+        let (listen, upstream) =
+            match (self.inference_proxy_tls_listen, self.inference_proxy_tls_upstream.as_deref()) {
+                (None, None) => return Ok(None),
+                (Some(listen), Some(upstream)) => (listen, upstream),
+                (None, _) => return Err("INFERENCE_PROXY_TLS_LISTEN: is missing".to_owned()),
+                (_, None) => return Err("INFERENCE_PROXY_TLS_UPSTREAM: is missing".to_owned()),
+            };
+        let path = upstream.strip_prefix("unix://").filter(|path| path.starts_with('/'));
+        let path = path.ok_or("INFERENCE_PROXY_TLS_UPSTREAM: must begin with unix:///")?;
+        Ok(Some(Passage {
+            listen,
+            upstream: path.into(),
+            connections: self.inference_proxy_max_connections,
+            connect: Duration::from_millis(self.inference_proxy_connect_ms),
+            drain: Duration::from_millis(self.inference_proxy_drain_ms),
+        }))
     }
 
     fn upstream(&self) -> Result<Upstream, String> {

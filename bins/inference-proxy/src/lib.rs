@@ -6,10 +6,12 @@
 mod config;
 pub mod healthcheck;
 pub mod logs;
+mod passage;
 mod proxy;
 mod signals;
 
 pub use config::{Checked, Command, Config, Log, LogFormat, Place};
+pub use passage::Passage;
 
 use anyhow::Context;
 use proxy::Proxy;
@@ -24,14 +26,22 @@ pub async fn run(config: Checked) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     // Before anything listens: a signal that comes early must not be lost.
     let signalled = signals::first(&stop).context("signals can't be heard")?;
-    let proxy = Arc::new(Proxy::new(config.upstream, config.max_body_bytes));
+    let proxy = Arc::new(Proxy::new(config.upstream, config.max_body_bytes, config.idle));
     let mut listening = Vec::new();
     for place in config.places {
         listening.push(listen(place).await?);
     }
+    let passage = match config.passage {
+        Some(passage) => Some((passage.listen().await?, passage)),
+        None => None,
+    };
     // Whoever reads of one place may call at any: it is told when all of them take calls.
     let mut serving = JoinSet::new();
     let mut places = Vec::new();
+    // First: whoever finds the proxy well finds all of it.
+    if let Some((listener, passage)) = passage {
+        serving.spawn(passage.serve(listener, stop.clone()));
+    }
     for (listener, place) in listening {
         tracing::info!(%place, version = env!("CARGO_PKG_VERSION"), "inference-proxy listens");
         serving.spawn(relay::serve(listener, Arc::clone(&proxy), config.limits, stop.clone()));

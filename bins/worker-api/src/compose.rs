@@ -27,7 +27,10 @@ pub(crate) async fn parts(config: &Checked) -> anyhow::Result<Parts> {
     let node_id = node_id(&store).await?;
     let catalog = catalog(config, store.clone()).await?;
     let engine = engine(config, node_id).await?;
-    let gate = config.policy.clone().map(|policy| Gate::new(policy, catalog.watch()));
+    let gate = config
+        .policy
+        .clone()
+        .map(|policy| Gate::new(policy, catalog.watch(), config.outside.clone()));
     let node = Node::start(config.node(gate), engine, store).await?;
     // The lock lives as long as the process: a second node on the same state would run jobs twice.
     std::mem::forget(lock_file);

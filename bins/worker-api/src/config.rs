@@ -1,5 +1,6 @@
 //! The node's configuration: one topic, one struct, one file. Every field is a flag and a variable.
 
+mod egress;
 mod images;
 mod inference;
 mod limits;
@@ -9,6 +10,7 @@ mod providers;
 mod sessions;
 mod state;
 
+pub use egress::Egress;
 pub use images::{Runtime, Sandbox};
 pub use inference::InferenceSettings;
 pub use limits::LimitSet;
@@ -20,8 +22,8 @@ pub use state::State;
 
 use contracts::{Faults, ImageRef, code::Language};
 use executor::podman::{ImagePolicy, Pull};
-use gate::{Gate, Policy, providers::KeySource};
-use jobs::{NodeConfig, PoolConfig};
+use gate::{Gate, Outside, Policy, providers::KeySource};
+use jobs::{EgressConfig, NodeConfig, PoolConfig};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 /// The worker node of Pinfold: runs untrusted jobs in sealed Podman sandboxes, for a dispatcher that
@@ -42,6 +44,8 @@ pub struct Config {
     #[command(flatten)]
     pub inference: InferenceSettings,
     #[command(flatten)]
+    pub egress: Egress,
+    #[command(flatten)]
     pub pool: PoolSettings,
     #[command(flatten)]
     pub providers: Providers,
@@ -60,6 +64,8 @@ pub struct Checked {
     pub sessions: SessionTimes,
     pub session_images: BTreeMap<Language, ImageRef>,
     pub policy: Option<Policy>,
+    pub outside: Outside,
+    pub egress: EgressConfig,
     pub proxy_image: Option<ImageRef>,
     pub pool: PoolConfig,
     pub providers: Providers,
@@ -86,6 +92,8 @@ impl Config {
         self.times.check(&mut faults);
         self.sessions.check(self.listen.listen_addr, &mut faults);
         let session_images = self.sessions.images(&mut faults);
+        let outside = self.egress.outside(&mut faults);
+        let egress = self.egress.read(&mut faults);
         let inference = match self.sandbox.container_runtime {
             Runtime::Podman => self.inference.read(&mut faults),
             // Whoever runs without a wall has the host's network as it is.
@@ -109,6 +117,8 @@ impl Config {
                 sessions: self.sessions,
                 session_images,
                 policy,
+                outside,
+                egress,
                 proxy_image,
                 pool,
                 providers: self.providers,
@@ -153,6 +163,7 @@ impl Checked {
             session_images: self.session_images.clone(),
             cell_timeout: Duration::from_secs(self.sessions.session_code_seconds),
             gate,
+            egress: self.egress.clone(),
             pool: self.pool.clone(),
             sweep_every: Duration::from_secs(self.state.sweep_seconds),
             state_dir: self.state.state_dir.clone(),

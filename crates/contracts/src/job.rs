@@ -12,8 +12,8 @@
 //! ```
 
 use crate::{
-    Faults, JobId, TaskId, Version, file::Artifact, inference::InferenceUsage, limits::Limits,
-    problem::Problem, sandbox::SandboxSpec,
+    Faults, JobId, TaskId, Version, egress::EgressUsage, file::Artifact, inference::InferenceUsage,
+    limits::Limits, problem::Problem, sandbox::SandboxSpec,
 };
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -116,6 +116,9 @@ pub struct JobResult {
     /// What it spent on models, if it could use any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inference: Option<InferenceUsage>,
+    /// What it fetched, if it had egress rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<EgressUsage>,
 }
 
 /// The end of one command: of a job, or of one `exec` in a session.

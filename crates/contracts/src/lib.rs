@@ -4,6 +4,7 @@
 //! agent inside a sandbox all build on these types and on nothing else of each other.
 
 pub mod code;
+pub mod egress;
 pub mod event;
 pub mod fault;
 pub mod file;

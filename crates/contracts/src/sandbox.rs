@@ -1,6 +1,9 @@
 //! What code inside a sandbox finds, and how a sandbox is described to the node.
 
-use crate::{Faults, ImageRef, file::InputFile, inference::InferenceSpec, limits::LimitsRequest};
+use crate::{
+    Faults, ImageRef, egress::RuleSpec, file::InputFile, inference::InferenceSpec,
+    limits::LimitsRequest,
+};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
@@ -26,6 +29,38 @@ pub mod env {
         ("ANTHROPIC_API_KEY", "none-needed"),
         ("OLLAMA_API_KEY", "none-needed"),
     ];
+
+    /// Where programs look for authorities to believe: in one file that is all there is for them, or
+    /// in one that comes beside their own.
+    pub const TRUST: [(&str, &str); 13] = [
+        ("SSL_CERT_FILE", super::path::TLS_BUNDLE),
+        ("REQUESTS_CA_BUNDLE", super::path::TLS_BUNDLE),
+        ("CURL_CA_BUNDLE", super::path::TLS_BUNDLE),
+        ("GIT_SSL_CAINFO", super::path::TLS_BUNDLE),
+        ("AWS_CA_BUNDLE", super::path::TLS_BUNDLE),
+        ("PIP_CERT", super::path::TLS_BUNDLE),
+        ("CARGO_HTTP_CAINFO", super::path::TLS_BUNDLE),
+        ("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", super::path::TLS_BUNDLE),
+        ("HTTPLIB2_CA_CERTS", super::path::TLS_BUNDLE),
+        ("BUNDLE_SSL_CA_CERT", super::path::TLS_BUNDLE),
+        ("NIX_SSL_CERT_FILE", super::path::TLS_BUNDLE),
+        ("NODE_EXTRA_CA_CERTS", super::path::TLS_AUTHORITY),
+        ("DENO_CERT", super::path::TLS_AUTHORITY),
+    ];
+    /// Where clients look for a proxy, in both cases: some know only the one. Every name on the
+    /// loopback is the sandbox's own.
+    pub const EGRESS: [(&str, &str); 8] = [
+        ("HTTP_PROXY", PROXY_URL),
+        ("http_proxy", PROXY_URL),
+        ("HTTPS_PROXY", PROXY_URL),
+        ("https_proxy", PROXY_URL),
+        ("ALL_PROXY", PROXY_URL),
+        ("all_proxy", PROXY_URL),
+        ("NO_PROXY", NO_PROXY),
+        ("no_proxy", NO_PROXY),
+    ];
+    const PROXY_URL: &str = "http://127.0.0.1:11434";
+    const NO_PROXY: &str = "localhost,127.0.0.1,::1";
 }
 
 /// Where things are inside every sandbox.
@@ -42,7 +77,15 @@ pub mod path {
     /// Where the inference proxy listens, beside the loopback's port. Only with inference.
     pub const INFERENCE_DIR: &str = "/run/pinfold/inference";
     pub const INFERENCE_SOCKET: &str = "proxy.sock";
+    /// Whom to believe about `INFERENCE_HOST`: the sandbox's own authority alone, and with the node's.
+    pub const TLS_DIR: &str = "/run/pinfold/tls";
+    pub const TLS_AUTHORITY: &str = "/run/pinfold/tls/ca.pem";
+    pub const TLS_BUNDLE: &str = "/run/pinfold/tls/bundle.pem";
 }
+
+/// The name of inference by HTTPS. It resolves to loopback in sandboxes with inference, and nowhere
+/// else.
+pub const INFERENCE_HOST: &str = "inference.local";
 
 /// Labels on containers. The first two are part of the callers' contract.
 pub mod label {
@@ -99,6 +142,12 @@ pub struct SandboxSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<u64>,
     pub network_policy: NetworkPolicy,
+    /// What may be fetched. Only with `network_policy` `restricted`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub egress: Vec<RuleSpec>,
+    /// Rules of the node's own, by their name; they and `egress` add up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress_policy: Option<String>,
     pub use_inference: bool,
     /// Which models, and how much of them. Only with `use_inference`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,6 +169,11 @@ pub struct SandboxSpec {
 }
 
 impl SandboxSpec {
+    /// Whether anything at all may be fetched.
+    pub fn has_egress(&self) -> bool {
+        !self.egress.is_empty() || self.egress_policy.is_some()
+    }
+
     /// Checks all that can be known without a node's configuration.
     pub fn validate(&self, faults: &mut Faults) {
         if self.command.is_empty() && self.job_spec_json.is_none() {
@@ -129,6 +183,14 @@ impl SandboxSpec {
         check_env("sandbox.env", &self.env, faults);
         if self.timeout_seconds == Some(0) {
             faults.add("sandbox.timeout_seconds", "must be at least 1");
+        }
+        let is_restricted = self.network_policy == NetworkPolicy::Restricted;
+        for (field, is_there) in [
+            ("sandbox.egress", !self.egress.is_empty()),
+            ("sandbox.egress_policy", self.egress_policy.is_some()),
+        ] {
+            let message = "needs network_policy \"restricted\"";
+            faults.require(is_restricted || !is_there, field, message);
         }
         if let Some(inference) = &self.inference {
             let message = "needs use_inference";

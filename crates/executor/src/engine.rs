@@ -31,8 +31,8 @@ pub trait Engine: Send + Sync + 'static {
         self.pin(image).await
     }
 
-    /// Whether sandboxes with inference could be made, as far as can be known before.
-    async fn inference(&self) -> Result<(), EngineError> {
+    /// Whether sandboxes with a sidecar could be made, as far as can be known before.
+    async fn sidecar(&self) -> Result<(), EngineError> {
         let reason = format!("the engine {} has none", self.kind().name());
         Err(EngineError::Unsupported { what: "inference".to_owned(), reason })
     }

@@ -11,6 +11,7 @@ pub mod sandbox;
 mod seccomp;
 pub mod shape;
 pub mod terminal;
+mod tls_gate;
 
 pub use engine::{Engine, EngineKind, Found, Labels, PinnedImage};
 pub use error::{EngineError, LinkError};
@@ -19,3 +20,4 @@ pub use sandbox::{
 };
 pub use shape::{Shape, ShapeKey};
 pub use terminal::{TerminalEvent, TerminalEvents};
+pub use tls_gate::TlsGate;

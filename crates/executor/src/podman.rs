@@ -19,14 +19,15 @@ mod pod;
 mod spec;
 
 use crate::{
-    Enclosure, Engine, EngineError, EngineKind, Found, Labels, PinnedImage, Sandbox, Shape, seccomp,
+    Enclosure, Engine, EngineError, EngineKind, Found, Labels, PinnedImage, Sandbox, Shape,
+    TlsGate, seccomp,
 };
 use api::Api;
 use async_trait::async_trait;
 use contracts::{
     Faults, ImageRef, SandboxId,
     limits::Limits,
-    sandbox::{label, path},
+    sandbox::{INFERENCE_HOST, label, path},
 };
 use enclosure::{Container, PodmanEnclosure};
 use folder::{Folder, Folders, SEARCHED, SHARED};
@@ -49,8 +50,9 @@ const LINK_WAIT: Duration = Duration::from_secs(20);
 /// An agent that waits for its next host tries at least four times a second.
 const ADOPT_WAIT: Duration = Duration::from_secs(5);
 
-/// The gate's socket, in a folder of its own.
+/// The gate's sockets, in a folder of their own.
 const GATE_SOCKET: &str = "gate.sock";
+const TLS_SOCKET: &str = "tls.sock";
 
 #[derive(Debug, Clone)]
 pub struct PodmanConfig {
@@ -75,9 +77,11 @@ pub struct PodmanEngine {
     version: String,
     node_id: String,
     folders: Folders,
-    /// The folders of the gate's sockets, and of the proxies': of sandboxes with inference only.
+    /// The folders of the gate's sockets, of the proxies', and of the authorities: of sandboxes with
+    /// inference only.
     gates: Folders,
     proxies: Folders,
+    trusts: Folders,
     images: Images,
     proxy_image: Option<ImageRef>,
 }
@@ -96,6 +100,7 @@ impl PodmanEngine {
         let folders = open(config.node_id.clone())?;
         let gates = open(format!("{}.gate", config.node_id))?;
         let proxies = open(format!("{}.proxy", config.node_id))?;
+        let trusts = open(format!("{}.trust", config.node_id))?;
         let images = Images::new(Arc::clone(&api), config.images)?;
         tracing::info!(
             podman = %info.version,
@@ -113,6 +118,7 @@ impl PodmanEngine {
             folders,
             gates,
             proxies,
+            trusts,
             images,
             proxy_image: config.proxy_image,
         })
@@ -141,16 +147,13 @@ impl PodmanEngine {
         shape: &Shape,
         labels: &Labels,
     ) -> Result<Sandbox, EngineError> {
-        let pod = match shape.inference {
+        let pod = match shape.door {
             true => Some(self.make_pod(id).await?),
             false => None,
         };
         let folder = self.folders.make(id, SEARCHED).map_err(folder_fault)?;
         let listening = folder.listen(path::LINK_SOCKET).map_err(folder_fault)?;
-        let seen = spec::SandboxFolders {
-            link: folder.path(),
-            proxy: pod.as_ref().map(|pod| pod.proxy.path()),
-        };
+        let seen = spec::SandboxFolders { link: folder.path(), pod: pod.as_ref() };
         let spec = spec::container(id, &self.node_id, shape, labels, &self.host, &seen);
         let container_id = self.api.create(&spec).await?;
         let container = Arc::new(Container::new(Arc::clone(&self.api), container_id, folder, pod));
@@ -184,8 +187,9 @@ impl PodmanEngine {
     ) -> Result<Option<Pod>, EngineError> {
         let gate = folder(&self.gates, SEARCHED).map_err(folder_fault)?;
         let proxy = folder(&self.proxies, SHARED).map_err(folder_fault)?;
-        let pod = |(gate, proxy)| Pod { name: spec::pod_name(id), gate, proxy };
-        Ok(gate.zip(proxy).map(pod))
+        let trust = folder(&self.trusts, SEARCHED).map_err(folder_fault)?;
+        let pod = |((gate, proxy), trust)| Pod { name: spec::pod_name(id), gate, proxy, trust };
+        Ok(gate.zip(proxy).zip(trust).map(pod))
     }
 
     /// Starts the sidecar beside a sandbox that runs, and sees to it that it answers in there.
@@ -197,13 +201,14 @@ impl PodmanEngine {
         pod: &Pod,
     ) -> Result<Sandbox, EngineError> {
         let failed = |e: EngineError| EngineError::step(phase::START, e);
-        let gate = listen_at(pod)?;
+        let (gate, tls_gate) = listen(pod)?;
         let image = self.proxy().await.map_err(failed)?;
         let between = spec::Between {
             sandbox: sandbox.id(),
             container: container.id(),
             gate: pod.gate.path(),
             gate_socket: GATE_SOCKET,
+            tls_socket: TLS_SOCKET,
             proxy: pod.proxy.path(),
             proxy_socket: path::INFERENCE_SOCKET,
         };
@@ -212,7 +217,7 @@ impl PodmanEngine {
         self.api.start(&sidecar).await.map_err(failed)?;
         enclosure.stands_beside(Sidecar::find(&self.api, &sidecar).await?);
         pod::await_proxy(&sandbox).await?;
-        Ok(sandbox.with_gate(gate))
+        Ok(sandbox.with_gates(gate, tls_gate))
     }
 
     /// Finds the sidecar of a sandbox of an earlier life, and listens where it will call.
@@ -222,10 +227,10 @@ impl PodmanEngine {
         enclosure: &PodmanEnclosure,
         pod: &Pod,
     ) -> Result<Sandbox, EngineError> {
-        let gate = listen_at(pod)?;
+        let (gate, tls_gate) = listen(pod)?;
         let name = spec::sidecar_name(sandbox.id());
         enclosure.stands_beside(Sidecar::find(&self.api, &name).await?);
-        Ok(sandbox.with_gate(gate))
+        Ok(sandbox.with_gates(gate, tls_gate))
     }
 
     async fn proxy(&self) -> Result<Arc<PinnedImage>, EngineError> {
@@ -236,10 +241,12 @@ impl PodmanEngine {
     }
 }
 
-/// Where the sidecar will call.
-fn listen_at(pod: &Pod) -> Result<UnixListener, EngineError> {
-    let gate = pod.gate.listen(GATE_SOCKET).and_then(folder::Listening::keep);
-    gate.map_err(|e| EngineError::step(phase::GATE, e))
+/// Where the sidecar of a pod will call.
+fn listen(pod: &Pod) -> Result<(UnixListener, TlsGate), EngineError> {
+    let listen = |name| pod.gate.listen(name).and_then(folder::Listening::keep);
+    let gates = listen(GATE_SOCKET).and_then(|gate| Ok((gate, listen(TLS_SOCKET)?)));
+    let (gate, tls) = gates.map_err(|e| EngineError::step(phase::GATE, e))?;
+    Ok((gate, TlsGate::new(tls, pod.trust.path().to_owned())))
 }
 
 fn no_inference() -> EngineError {
@@ -335,14 +342,14 @@ impl Engine for PodmanEngine {
         }
     }
 
-    async fn inference(&self) -> Result<(), EngineError> {
+    async fn sidecar(&self) -> Result<(), EngineError> {
         self.proxy().await.map(drop)
     }
 
     async fn list(&self) -> Result<Vec<Found>, EngineError> {
         let mut found = self.api.list(label::NODE, &self.node_id).await?;
         // A folder whose container is gone belongs to a sandbox all the same.
-        let folders = [&self.folders, &self.gates, &self.proxies];
+        let folders = [&self.folders, &self.gates, &self.proxies, &self.trusts];
         for sandbox in folders.into_iter().flat_map(Folders::all) {
             if !found.iter().any(|other| other.sandbox == sandbox) {
                 found.push(Found::remains(sandbox));
@@ -357,7 +364,7 @@ impl Engine for PodmanEngine {
             self.api.remove_pod(&spec::pod_name(id)).await?;
         }
         self.api.remove(&spec::name(id)).await?;
-        for folders in [&self.proxies, &self.gates, &self.folders] {
+        for folders in [&self.trusts, &self.proxies, &self.gates, &self.folders] {
             if let Some(folder) = folders.find(id) {
                 folder.remove().map_err(folder_fault)?;
             }
@@ -369,7 +376,9 @@ impl Engine for PodmanEngine {
 fn write_files(state_dir: &Path) -> io::Result<Files> {
     let state_dir = state_dir.canonicalize()?;
     let (seccomp_profile, hosts) = (state_dir.join("seccomp.json"), state_dir.join("hosts"));
+    let inference_hosts = state_dir.join("hosts.inference");
     fs::write(&seccomp_profile, serde_json::to_vec(&seccomp::profile())?)?;
     fs::write(&hosts, "127.0.0.1 localhost\n")?;
-    Ok(Files { seccomp_profile, hosts })
+    fs::write(&inference_hosts, format!("127.0.0.1 localhost {INFERENCE_HOST}\n"))?;
+    Ok(Files { seccomp_profile, hosts, inference_hosts })
 }

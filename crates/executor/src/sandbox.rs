@@ -11,7 +11,7 @@
 
 pub use crate::link::ExecEvent;
 use crate::{
-    EngineError, LinkError,
+    EngineError, LinkError, TlsGate,
     link::{Adopted, FileEvent, Link},
 };
 use async_trait::async_trait;
@@ -106,6 +106,8 @@ pub struct Sandbox {
     adopted: Mutex<Adopted>,
     /// Where its sidecar calls, until somebody serves it.
     gate: Mutex<Option<UnixListener>>,
+    /// The same, inside TLS.
+    tls_gate: Mutex<Option<TlsGate>>,
 }
 
 /// All of a command that nobody watches.
@@ -134,17 +136,22 @@ impl Sandbox {
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
         let (link, adopted) = Link::open(stream).await?;
-        Ok(Self { id, link, enclosure, adopted: Mutex::new(adopted), gate: Mutex::default() })
+        let (gate, tls_gate) = (Mutex::default(), Mutex::default());
+        Ok(Self { id, link, enclosure, adopted: Mutex::new(adopted), gate, tls_gate })
     }
 
-    pub(crate) fn with_gate(mut self, gate: UnixListener) -> Self {
-        self.gate = Mutex::new(Some(gate));
-        self
+    pub(crate) fn with_gates(self, gate: UnixListener, tls_gate: TlsGate) -> Self {
+        Self { gate: Mutex::new(Some(gate)), tls_gate: Mutex::new(Some(tls_gate)), ..self }
     }
 
     /// The socket at which calls of this sandbox and of no other arrive; once.
     pub fn take_gate(&self) -> Option<UnixListener> {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The other socket at which they arrive; once.
+    pub fn take_tls_gate(&self) -> Option<TlsGate> {
+        self.tls_gate.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub fn id(&self) -> &SandboxId {

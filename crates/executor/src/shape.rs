@@ -9,7 +9,8 @@ pub struct Shape {
     pub image: Arc<PinnedImage>,
     pub limits: Limits,
     pub network: NetworkPolicy,
-    pub inference: bool,
+    /// It has a sidecar, and by it a way to the gate: for inference, for egress rules, or both.
+    pub door: bool,
     /// The language whose kernel runs in it before it is claimed, if one does.
     pub kernel: Option<Language>,
 }
@@ -36,7 +37,7 @@ impl Shape {
              -w{workspace_bytes}-t{tmp_bytes}/{:?}/{}/{}",
             self.image.id,
             self.network,
-            self.inference,
+            self.door,
             self.kernel.map_or("", Language::name)
         ))
     }

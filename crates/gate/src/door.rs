@@ -6,16 +6,21 @@
 //! ```
 
 use crate::{
-    Budget, Policy, metrics::GateMetrics, policy::Current, porter::Porter, routes::RouteTable,
+    Budget, Fetching, Identity, Outside, Policy, Roots, metrics::GateMetrics, policy::Current,
+    porter::Porter, routes::RouteTable,
 };
-use contracts::inference::InferenceUsage;
-use relay::{Listener, ServeLimits};
+use contracts::{egress::EgressUsage, inference::InferenceUsage};
+use relay::{Listener, ServeLimits, request::Forms};
 use std::{
     fmt,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
-use tokio::{net::UnixListener, sync::watch, task::JoinSet};
+use tokio::{
+    net::UnixListener,
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Connections that one sandbox may hold. A sidecar has no more clients than its own limit.
@@ -30,7 +35,9 @@ pub struct Gate {
 pub(crate) struct Inner {
     pub(crate) policy: Current,
     pub(crate) routes: watch::Receiver<Arc<RouteTable>>,
+    pub(crate) outside: Outside,
     pub(crate) metrics: GateMetrics,
+    roots: Roots,
 }
 
 /// For whom a door is open.
@@ -38,12 +45,15 @@ pub(crate) struct Inner {
 pub struct Tenant {
     pub task: String,
     pub job: String,
-    pub budget: Arc<Budget>,
+    /// None: it may not use any model.
+    pub budget: Option<Arc<Budget>>,
+    pub fetching: Arc<Fetching>,
     /// The names that it may use, where it may not use all.
     pub models: Option<Vec<String>>,
 }
 
 pub struct Door {
+    porter: Arc<Porter>,
     tenant: Arc<OnceLock<Tenant>>,
     stop: CancellationToken,
     serving: Mutex<JoinSet<()>>,
@@ -56,10 +66,15 @@ impl fmt::Debug for Gate {
 }
 
 impl Gate {
-    /// `routes` are the operator's, as they change.
-    pub fn new(policy: Policy, routes: watch::Receiver<Arc<RouteTable>>) -> Self {
-        let (policy, metrics) = (Current::new(policy), GateMetrics::default());
-        let inner = Inner { policy, routes, metrics };
+    /// `routes` are the operator's, as they change; `outside` is how what egress rules allow is reached.
+    pub fn new(policy: Policy, routes: watch::Receiver<Arc<RouteTable>>, outside: Outside) -> Self {
+        let inner = Inner {
+            policy: Current::new(policy),
+            routes,
+            outside,
+            metrics: GateMetrics::default(),
+            roots: Roots::default(),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -78,6 +93,11 @@ impl Gate {
         has_routes || self.policy().upstream.is_some()
     }
 
+    /// Whom the node itself believes.
+    pub fn roots(&self) -> &Roots {
+        &self.inner.roots
+    }
+
     pub fn metrics(&self) -> &GateMetrics {
         &self.inner.metrics
     }
@@ -87,19 +107,40 @@ impl Gate {
         let tenant = Arc::new(OnceLock::new());
         let stop = CancellationToken::new();
         let porter = Arc::new(Porter::new(Arc::clone(&self.inner), Arc::clone(&tenant)));
-        let limits = ServeLimits {
-            connections: CONNECTIONS,
-            // Whoever closes a door wants the calls to end, not to wait for them.
-            drain: Duration::ZERO,
-            ..ServeLimits::default()
-        };
         let mut serving = JoinSet::new();
-        serving.spawn(relay::serve(Listener::Unix(listener), porter, limits, stop.clone()));
-        Door { tenant, stop, serving: Mutex::new(serving) }
+        let listener = Listener::Unix(listener);
+        let limits = ServeLimits { forms: Forms::Forwarded, ..limits() };
+        serving.spawn(relay::serve(listener, Arc::clone(&porter), limits, stop.clone()));
+        Door { porter, tenant, stop, serving: Mutex::new(serving) }
+    }
+}
+
+fn limits() -> ServeLimits {
+    ServeLimits {
+        connections: CONNECTIONS,
+        // Whoever closes a door wants the calls to end, not to wait for them.
+        drain: Duration::ZERO,
+        ..ServeLimits::default()
     }
 }
 
 impl Door {
+    /// Serves a second socket of the same sandbox, and who asks for its host by CONNECT on the first: the
+    /// same calls, inside TLS.
+    pub fn open_tls(&self, listener: UnixListener, identity: &Identity) {
+        let (home, callers) = mpsc::channel(1);
+        self.porter.leads_home(home);
+        for listener in [Listener::Unix(listener), Listener::Handed(callers)] {
+            let (porter, server) = (Arc::clone(&self.porter), identity.server());
+            let serving = relay::serve_tls(listener, porter, limits(), server, self.stop.clone());
+            self.serving().spawn(serving);
+        }
+    }
+
+    fn serving(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.serving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Opens it to a job, once: a sandbox serves no other after it.
     pub fn admit(&self, tenant: Tenant) -> bool {
         self.tenant.set(tenant).is_ok()
@@ -107,16 +148,18 @@ impl Door {
 
     /// What the job has spent so far.
     pub fn usage(&self) -> Option<InferenceUsage> {
-        self.tenant.get().map(|tenant| tenant.budget.usage())
+        self.tenant.get().and_then(|tenant| Some(tenant.budget.as_ref()?.usage()))
+    }
+
+    /// What the job has fetched so far.
+    pub fn fetched(&self) -> Option<EgressUsage> {
+        self.tenant.get().map(|tenant| tenant.fetching.usage())
     }
 
     /// Cuts every call that is open. Their cost is known when this returns.
     pub async fn close(&self) {
         self.stop.cancel();
-        let mut serving = {
-            let mut serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *serving)
-        };
+        let mut serving = std::mem::take(&mut *self.serving());
         while serving.join_next().await.is_some() {}
     }
 }

@@ -33,6 +33,5 @@ pub use host::{Host, Name};
 pub use policy::{Admitted, Opening, Permit, Policy};
 pub use question::{QuestionType, question};
 pub use request::Request;
-pub use rule::{PolicySpec, RuleSpec};
 pub use target::{Authority, absolute_form, authority_form, host_header, server_name};
 pub use traffic::{Direction, Traffic};

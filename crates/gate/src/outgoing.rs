@@ -4,8 +4,8 @@
 //! upstream. A route's next target gets the call only while nothing of an answer has come.
 
 use crate::{
-    Ask, Endpoint, Forward, Framing, Meter, ModelMap, Policy, Prepared, Reservation, Tenant,
-    UsageFilter,
+    Ask, Budget, Endpoint, Forward, Framing, Meter, ModelMap, Policy, Prepared, Reservation,
+    Tenant, UsageFilter,
     account::{Account, Caller},
     door::Inner,
     loaded,
@@ -28,6 +28,7 @@ const SERVED_BY: &str = "x-pinfold-model";
 pub(crate) struct Outgoing<'a> {
     pub(crate) inner: &'a Arc<Inner>,
     pub(crate) tenant: &'a Tenant,
+    pub(crate) budget: &'a Arc<Budget>,
     pub(crate) policy: &'a Policy,
     pub(crate) table: &'a RouteTable,
     pub(crate) models: &'a ModelMap,
@@ -150,7 +151,7 @@ impl Outgoing<'_> {
     fn reserve(&self, forward: &Forward) -> Result<Reservation, Denied> {
         let generates = self.endpoint.generates();
         let ask = Ask::of_call(forward.body.len(), generates, forward.max_output_tokens);
-        Ok(self.tenant.budget.reserve(ask)?)
+        Ok(self.budget.reserve(ask)?)
     }
 
     fn account(&self, forward: &Forward, reservation: Reservation) -> Account {

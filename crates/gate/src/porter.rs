@@ -2,8 +2,14 @@
 //! comes through the door is taken as hostile, the sidecar's word included.
 
 use crate::{
-    Answer as OwnAnswer, Call, Kind, ModelMap, Policy, Refusal, Tenant, answer, call,
-    check_encoding, door::Inner, outgoing::Outgoing, routes::RouteError, surface::dialect_of,
+    Answer as OwnAnswer, Budget, Call, Kind, ModelMap, Policy, Refusal, Tenant, answer, call,
+    check_encoding,
+    door::Inner,
+    fetch,
+    home::{self, Asked, Home},
+    outgoing::Outgoing,
+    routes::RouteError,
+    surface::dialect_of,
 };
 use bytes::{Bytes, BytesMut};
 use http::{
@@ -19,7 +25,11 @@ use std::{
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    net::UnixStream,
+    sync::{Semaphore, mpsc},
+    time::timeout,
+};
 
 /// Bodies that one sandbox may have in the node's memory at a time, in KiB.
 const BODIES_KIB: usize = 32 << 10;
@@ -31,6 +41,8 @@ pub(crate) struct Porter {
     inner: Arc<Inner>,
     tenant: Arc<OnceLock<Tenant>>,
     bodies: Semaphore,
+    /// Once there is TLS: where a CONNECT to the gate's own name goes.
+    home: OnceLock<Home>,
 }
 
 /// Why a call does not get an upstream's answer.
@@ -54,14 +66,26 @@ impl From<Refusal> for Denied {
 impl Handler for Porter {
     async fn handle(&self, request: Request<Incoming>) -> Answer {
         let began = Instant::now();
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        if let (true, Some(tenant)) = (fetch::is_asked(&head), self.tenant.get()) {
+            let asked = tenant.budget.as_ref().and_then(|_| home::asked(&head));
+            match (asked, self.home.get()) {
+                (Some(Asked::Plain(target)), _) => head.uri = target,
+                (Some(Asked::Tunnel), Some(home)) => return home.tunnel(),
+                _ => return fetch::answer(&self.inner, tenant, head, body).await,
+            }
+        }
         let dialect = dialect_of(head.uri.path(), &head.headers);
         let Some(tenant) = self.tenant.get() else {
             let message = "no job has this sandbox";
             return refused(dialect, &Refusal::new(Kind::Route, message));
         };
-        let policy = self.inner.policy.get();
-        match self.pass(tenant, &policy, &head, body, began).await {
+        let Some(budget) = &tenant.budget else {
+            let refusal = no_models();
+            self.deny(tenant, &head, refusal.kind.code(), refusal.status());
+            return refused(dialect, &refusal);
+        };
+        match self.pass(tenant, budget, &head, body, began).await {
             Ok(answer) => answer,
             Err(Denied::Refused(refusal)) => {
                 self.deny(tenant, &head, refusal.kind.code(), refusal.status());
@@ -79,17 +103,23 @@ impl Handler for Porter {
 
 impl Porter {
     pub(crate) fn new(inner: Arc<Inner>, tenant: Arc<OnceLock<Tenant>>) -> Self {
-        Self { inner, tenant, bodies: Semaphore::new(BODIES_KIB) }
+        Self { inner, tenant, bodies: Semaphore::new(BODIES_KIB), home: OnceLock::new() }
+    }
+
+    pub(crate) fn leads_home(&self, home: mpsc::Sender<UnixStream>) {
+        // A second one would be as good as the first.
+        self.home.get_or_init(|| Home::new(home));
     }
 
     async fn pass(
         &self,
         tenant: &Tenant,
-        policy: &Policy,
+        budget: &Arc<Budget>,
         head: &Parts,
         body: Incoming,
         began: Instant,
     ) -> Result<Answer, Denied> {
+        let policy = &*self.inner.policy.get();
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
         let table = Arc::clone(&self.inner.routes.borrow());
         let models = policy.models.with_routes(&table);
@@ -111,6 +141,7 @@ impl Porter {
                 let call = Outgoing {
                     inner: &self.inner,
                     tenant,
+                    budget,
                     policy,
                     table: &table,
                     models: &models,
@@ -138,7 +169,9 @@ impl Porter {
     }
 
     fn deny(&self, tenant: &Tenant, head: &Parts, reason: &'static str, status: StatusCode) {
-        tenant.budget.count_refusal();
+        if let Some(budget) = &tenant.budget {
+            budget.count_refusal();
+        }
         self.inner.metrics.refused(reason);
         tracing::info!(
             target: "audit",
@@ -183,6 +216,10 @@ async fn read(mut body: Incoming, limit: u64, time: Duration) -> Result<Bytes, R
         Ok(if rest.is_empty() { whole } else { rest.freeze() })
     };
     timeout(time, reading).await.map_err(|_| RelayError::SlowRequest(time))?
+}
+
+fn no_models() -> Refusal {
+    Refusal::new(Kind::Route, "this sandbox may not use any model")
 }
 
 fn refused(dialect: Dialect, refusal: &Refusal) -> Answer {

@@ -4,7 +4,7 @@
 //! the store, so that the same holds across lives of the node.
 
 use crate::{
-    JobError, Node,
+    JobError, Node, door,
     live::{LiveJob, Plan, Taken},
     node::spawn_job,
 };
@@ -125,9 +125,8 @@ fn row(job: &LiveJob) -> JobRow {
 /// Checks a sandbox against this node, and fixes what the request left open.
 pub(crate) async fn plan(node: &Node, spec: &SandboxSpec) -> Result<Plan, JobError> {
     let config = &node.inner.config;
-    if spec.use_inference {
-        check_inference(node).await?;
-    }
+    let egress = door::rules(node, spec)?;
+    check_door(node, spec).await?;
     let limits = Limits::granted(&spec.limits, &config.default_limits, &config.max_limits)
         .map_err(JobError::Refused)?;
     node.inner.engine.unenforceable(&limits).into_result().map_err(JobError::Refused)?;
@@ -135,22 +134,34 @@ pub(crate) async fn plan(node: &Node, spec: &SandboxSpec) -> Result<Plan, JobErr
     let image = node.inner.engine.pin(image).await?;
     let asked = spec.timeout_seconds.map(Duration::from_secs);
     let timeout = asked.unwrap_or(config.default_timeout).min(config.max_timeout);
-    Ok(Plan { image, limits, timeout })
+    Ok(Plan { image, limits, timeout, egress })
 }
 
 /// Never a silent run without: a node that can't says so.
-async fn check_inference(node: &Node) -> Result<(), JobError> {
+async fn check_door(node: &Node, spec: &SandboxSpec) -> Result<(), JobError> {
+    if !door::is_asked(spec) {
+        return Ok(());
+    }
     let reason = match &node.inner.config.gate {
-        Some(gate) if !gate.has_upstream() => "this node has no upstream and no route".to_owned(),
-        None => "this node has no inference".to_owned(),
-        Some(_) => match node.inner.engine.inference().await {
+        None => "this node has no gate".to_owned(),
+        Some(gate) if spec.use_inference && !gate.has_upstream() => {
+            "this node has no upstream and no route".to_owned()
+        }
+        Some(_) => match node.inner.engine.sidecar().await {
             Ok(()) => return Ok(()),
             Err(error) if error.is_callers() => error.to_string(),
             Err(error) => return Err(error.into()),
         },
     };
+    let asked = [
+        ("sandbox.use_inference", spec.use_inference),
+        ("sandbox.egress", !spec.egress.is_empty()),
+        ("sandbox.egress_policy", spec.egress_policy.is_some()),
+    ];
     let mut faults = Faults::default();
-    faults.add("sandbox.use_inference", format!("can't be granted: {reason}"));
+    for (field, _) in asked.into_iter().filter(|(_, is_asked)| *is_asked) {
+        faults.add(field, format!("can't be granted: {reason}"));
+    }
     Err(JobError::Refused(faults))
 }
 

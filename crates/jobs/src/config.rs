@@ -2,7 +2,7 @@
 
 use crate::PoolConfig;
 use contracts::{ImageRef, code::Language, limits::Limits};
-use gate::Gate;
+use gate::{Gate, egress::Policy};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 #[derive(Debug, Clone)]
@@ -38,11 +38,22 @@ pub struct NodeConfig {
     pub session_images: BTreeMap<Language, ImageRef>,
     /// Time limit of code that asks for none.
     pub cell_timeout: Duration,
-    /// Where inference leaves, on a node that has it.
+    /// Where everything leaves, on a node with sandboxes.
     pub gate: Option<Gate>,
+    pub egress: EgressConfig,
     pub pool: PoolConfig,
     /// Between two looks for sandboxes that nobody owns.
     pub sweep_every: Duration,
     /// Where artifacts and uploads are kept, beside the store.
     pub state_dir: PathBuf,
+}
+
+/// What the node says of egress beyond what jobs say.
+#[derive(Debug, Clone, Default)]
+pub struct EgressConfig {
+    /// Those that jobs may name.
+    pub policies: BTreeMap<String, Policy>,
+    /// No job moves more, whichever rules it has.
+    pub max_bytes_out: Option<u64>,
+    pub max_bytes_in: Option<u64>,
 }

@@ -4,9 +4,9 @@
 mod admission;
 mod artifacts;
 pub mod config;
+mod door;
 pub mod error;
 mod events;
-mod inference;
 mod kernels;
 mod lifecycle;
 mod live;
@@ -21,7 +21,7 @@ mod sessions;
 mod supervise;
 mod uploads;
 
-pub use config::NodeConfig;
+pub use config::{EgressConfig, NodeConfig};
 pub use error::{JobError, chain};
 pub use events::{JobEvent, JobEventKind};
 pub use kernels::{CellEvent, CellNews};

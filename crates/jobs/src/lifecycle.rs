@@ -10,7 +10,8 @@
 //! or nowhere. The result is kept before anybody is told. Removal comes last, off the path.
 
 use crate::{
-    JobError, Node, artifacts, chain, inference,
+    JobError, Node, artifacts, chain,
+    door::{self, Spent},
     live::LiveJob,
     node::Ended,
     outcome::{self, Captured, Intent, Times},
@@ -153,7 +154,7 @@ impl Run<'_> {
             image: Arc::clone(&self.job.plan.image),
             limits: self.job.plan.limits.clone(),
             network: request.sandbox.network_policy,
-            inference: request.sandbox.use_inference,
+            door: door::is_asked(&request.sandbox),
             kernel: None,
         };
         let owner = Owned::Job(request.task_id.clone(), request.job_id.clone());
@@ -175,7 +176,8 @@ impl Run<'_> {
 
     fn admit(&self, sandbox: &Sandbox) -> Result<(), JobError> {
         let JobRequest { task_id, job_id, sandbox: spec, .. } = &self.job.request;
-        inference::admit(self.node, sandbox.id(), spec, task_id, job_id.as_str())
+        let owner = (task_id.as_str(), job_id.as_str());
+        door::admit(self.node, sandbox.id(), owner, spec, &self.job.plan)
     }
 
     /// Puts the files in place and sends the command.
@@ -270,7 +272,7 @@ impl Run<'_> {
         times: Times,
     ) -> Result<Fate, JobError> {
         let counters = sandbox.counters().await;
-        let inference = inference::settle(self.node, sandbox.id()).await;
+        let spent = door::settle(self.node, sandbox.id(), &self.job.plan).await;
         let verdict = outcome::judge(&exited, intent, counters.oom_kills > 0);
         let left = match exited.end {
             ExecEnd::NotExecuted { .. } => artifacts::Left::default(),
@@ -291,7 +293,8 @@ impl Run<'_> {
             artifacts: left.artifacts,
             artifacts_truncated: left.truncated,
             sba_result: left.sba_result,
-            inference,
+            inference: spent.inference,
+            egress: spent.egress,
             ..result
         })))
     }
@@ -306,9 +309,10 @@ impl Run<'_> {
         let counters = sandbox.counters().await;
         let verdict = outcome::judge_lost(intent, counters.oom_kills > 0);
         let verdict = verdict.ok_or(executor::LinkError::Lost)?;
-        let inference = inference::settle(self.node, sandbox.id()).await;
+        let spent = door::settle(self.node, sandbox.id(), &self.job.plan).await;
         let result = self.result(verdict, None, counters, times);
-        Ok(Fate::Ended(Box::new(JobResult { inference, ..result })))
+        let Spent { inference, egress } = spent;
+        Ok(Fate::Ended(Box::new(JobResult { inference, egress, ..result })))
     }
 
     /// Canceled before it had a sandbox.
@@ -340,6 +344,7 @@ impl Run<'_> {
             artifacts_truncated: false,
             sba_result: None,
             inference: None,
+            egress: None,
         }
     }
 }

@@ -15,10 +15,28 @@ const BACKSTOP: Duration = Duration::from_secs(30);
 /// The names that the node sets, with their values.
 pub(crate) type Reserved = Vec<(&'static str, String)>;
 
-/// Image first, then the way to inference, then the request, then the node: who comes later wins.
+/// What of the world there is a way to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Ways {
+    inference: bool,
+    egress: bool,
+}
+
+impl Ways {
+    /// Of a sandbox that nobody has claimed yet: what its warm-up runs may want a harmless key.
+    pub(crate) fn of_door(door: bool) -> Self {
+        Self { inference: door, egress: false }
+    }
+
+    pub(crate) fn of(spec: &SandboxSpec) -> Self {
+        Self { inference: spec.use_inference, egress: spec.has_egress() }
+    }
+}
+
+/// Image first, then the ways out, then the request, then the node: who comes later wins.
 pub(crate) fn environment(
     image: &[(String, String)],
-    inference: bool,
+    ways: Ways,
     asked: &BTreeMap<String, String>,
     reserved: &Reserved,
     places: &Places,
@@ -27,14 +45,24 @@ pub(crate) fn environment(
     env.insert("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     env.insert("HOME", &places.tmp);
     env.extend(image.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    if inference {
+    if ways.inference {
         env.extend(env::INFERENCE);
+        env.extend(env::TRUST);
+    }
+    if ways.egress {
+        env.extend(env::EGRESS);
     }
     env.extend(asked.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     // One that the node does not set for this sandbox is not the caller's to set either.
     env.retain(|name, _| !env::RESERVED.contains(name));
     env.extend(reserved.iter().map(|(name, value)| (*name, value.as_str())));
     env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// What a kernel that waited for anybody must still be told of its session's ways out.
+pub(crate) fn ways_out(spec: &SandboxSpec) -> BTreeMap<String, String> {
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    if spec.has_egress() { env::EGRESS.into_iter().map(owned).collect() } else { BTreeMap::new() }
 }
 
 pub(crate) fn session_ids(task: &TaskId, session: &SessionId) -> Vec<(&'static str, String)> {
@@ -61,7 +89,7 @@ pub(crate) fn job_command(
     };
     Command {
         argv,
-        env: environment(&plan.image.env, spec.use_inference, &spec.env, reserved, places),
+        env: environment(&plan.image.env, Ways::of(spec), &spec.env, reserved, places),
         cwd: places.workspace.clone(),
         stdin: spec.stdin.is_some() || spec.stdin_open,
         output_bytes: plan.limits.output_bytes,
@@ -129,7 +157,7 @@ mod tests {
         let places = Places::default();
         let reserved = reserved(&places, vec![(env::TASK_ID, "t".to_owned())]);
         let image = [("PATH".to_owned(), "/image".to_owned())];
-        let env = environment(&image, false, &asked, &reserved, &places);
+        let env = environment(&image, Ways::default(), &asked, &reserved, &places);
         assert_eq!(value(&env, "CYNODE_TASK_ID"), Some("t"));
         assert_eq!(value(&env, "CYNODE_PROMPT"), Some("hi"));
         assert_eq!(value(&env, "CYNODE_SESSION_ID"), None);
@@ -141,10 +169,24 @@ mod tests {
     #[test]
     fn with_inference_the_clients_find_their_way_and_a_caller_may_know_better() {
         let asked = [("OPENAI_API_KEY".to_owned(), "mine".to_owned())].into();
+        let ways = Ways { inference: true, egress: false };
         let image = [("OLLAMA_HOST".to_owned(), "http://elsewhere".to_owned())];
-        let env = environment(&image, true, &asked, &Vec::new(), &Places::default());
+        let env = environment(&image, ways, &asked, &Vec::new(), &Places::default());
         assert_eq!(value(&env, "OLLAMA_BASE_URL"), Some("http://localhost:11434"));
         assert_eq!(value(&env, "OLLAMA_HOST"), Some("http://localhost:11434"));
         assert_eq!(value(&env, "OPENAI_API_KEY"), Some("mine"));
+    }
+
+    #[test]
+    fn with_egress_rules_clients_find_the_proxy_in_both_cases() {
+        let ways = Ways { inference: false, egress: true };
+        let env = environment(&[], ways, &BTreeMap::new(), &Vec::new(), &Places::default());
+        for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"] {
+            assert_eq!(value(&env, name), Some("http://127.0.0.1:11434"), "{name}");
+        }
+        for name in ["NO_PROXY", "no_proxy"] {
+            assert_eq!(value(&env, name), Some("localhost,127.0.0.1,::1"), "{name}");
+        }
+        assert_eq!(value(&env, "OPENAI_BASE_URL"), None);
     }
 }

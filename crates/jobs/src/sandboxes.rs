@@ -4,12 +4,13 @@
 use crate::{chain, metrics::Metrics, pool::Pool};
 use contracts::{JobId, SandboxId, SessionId, TaskId, sandbox::label};
 use executor::{Engine, EngineError, Labels, Sandbox, Shape};
-use gate::{Door, Gate};
+use gate::{Door, Gate, Identity};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -96,9 +97,40 @@ impl Sandboxes {
     }
 
     /// From now on the gate hears what this sandbox says.
-    fn open_door(&self, sandbox: &Sandbox) {
-        if let (Some(gate), Some(listener)) = (&self.gate, sandbox.take_gate()) {
-            self.doors().insert(sandbox.id().clone(), Arc::new(gate.open(listener)));
+    fn open_door(&self, sandbox: &Sandbox) -> Result<(), EngineError> {
+        let (Some(gate), Some(listener)) = (&self.gate, sandbox.take_gate()) else { return Ok(()) };
+        let door = gate.open(listener);
+        if let Some(tls_gate) = sandbox.take_tls_gate() {
+            // One that was adopted gets a new identity, too: the key of the former is nowhere.
+            let identity = Identity::new(OffsetDateTime::now_utc());
+            let identity = identity.map_err(|e| EngineError::step("identity", e))?;
+            let listener = tls_gate.publish(identity.authority(), gate.roots().pem());
+            let listener = listener.map_err(|e| EngineError::step("identity", e))?;
+            door.open_tls(listener, &identity);
+        }
+        self.doors().insert(sandbox.id().clone(), Arc::new(door));
+        Ok(())
+    }
+
+    /// A sandbox that the engine has made or found, with its door open, or none.
+    fn opened(
+        &self,
+        id: &SandboxId,
+        sandbox: Result<Sandbox, EngineError>,
+    ) -> Result<Arc<Sandbox>, EngineError> {
+        let sandbox = match sandbox {
+            Ok(sandbox) => Arc::new(sandbox),
+            Err(error) => {
+                self.owned().remove(id);
+                return Err(error);
+            }
+        };
+        match self.open_door(&sandbox) {
+            Ok(()) => Ok(sandbox),
+            Err(error) => {
+                self.release(sandbox);
+                Err(error)
+            }
         }
     }
 
@@ -133,11 +165,7 @@ impl Sandboxes {
         let labels = owner.labels();
         self.owned().insert(id.clone(), owner);
         let made = self.engine.create(id.clone(), shape, &labels).await;
-        match &made {
-            Ok(sandbox) => self.open_door(sandbox),
-            Err(_) => drop(self.owned().remove(&id)),
-        }
-        made.map(Arc::new)
+        self.opened(&id, made)
     }
 
     /// One that an earlier life of the node made for this owner.
@@ -148,11 +176,7 @@ impl Sandboxes {
     ) -> Result<Arc<Sandbox>, EngineError> {
         self.owned().insert(id.clone(), owner);
         let adopted = self.engine.adopt(id).await;
-        match &adopted {
-            Ok(sandbox) => self.open_door(sandbox),
-            Err(_) => drop(self.owned().remove(id)),
-        }
-        adopted.map(Arc::new)
+        self.opened(id, adopted)
     }
 
     /// Removes one that nobody holds, when it is its turn.

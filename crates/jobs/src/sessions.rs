@@ -15,7 +15,7 @@ pub use code::{CodeEnd, Running};
 pub use terminals::{Attachment, TerminalNews};
 
 use crate::{
-    JobError, Node, admission, chain, inference,
+    JobError, Node, admission, chain, door,
     kernels::{Kernels, context_name},
     live::Plan,
     prepare,
@@ -108,6 +108,7 @@ impl LiveSession {
         if warm {
             // It was started in a sandbox that waited, and does not know yet for whom.
             let mut untold = code::owned(ids(&self.view));
+            untold.extend(prepare::ways_out(&self.request.sandbox));
             untold.extend(self.request.sandbox.env.clone());
             self.kernels.there_is(&context_name(lang, None), untold);
             return Ok(());
@@ -144,7 +145,7 @@ impl Node {
             image: Arc::clone(&plan.image),
             limits: plan.limits.clone(),
             network: request.sandbox.network_policy,
-            inference: request.sandbox.use_inference,
+            door: door::is_asked(&request.sandbox),
             kernel: request.lang,
         };
         let owner = Owned::Session(request.task_id.clone(), request.session_id.clone());
@@ -154,7 +155,7 @@ impl Node {
             inner.sandboxes.release(claim.sandbox);
             return Err(error);
         }
-        if let Err(error) = admit(self, &request, &claim.sandbox) {
+        if let Err(error) = admit(self, &request, &plan, &claim.sandbox) {
             inner.sandboxes.release(claim.sandbox);
             return Err(error);
         }
@@ -224,7 +225,7 @@ impl Node {
         let reserved = prepare::reserved(&places, ids(&view));
         let env = prepare::environment(
             &plan.image.env,
-            request.sandbox.use_inference,
+            prepare::Ways::of(&request.sandbox),
             &request.sandbox.env,
             &reserved,
             &places,
@@ -292,9 +293,15 @@ async fn keep(node: Node, session: Arc<LiveSession>) {
     session.closed.send_replace(true);
 }
 
-fn admit(node: &Node, request: &SessionRequest, sandbox: &Sandbox) -> Result<(), JobError> {
+fn admit(
+    node: &Node,
+    request: &SessionRequest,
+    plan: &Plan,
+    sandbox: &Sandbox,
+) -> Result<(), JobError> {
     let SessionRequest { task_id, session_id, sandbox: spec, .. } = request;
-    inference::admit(node, sandbox.id(), spec, task_id, session_id.as_str())
+    let owner = (task_id.as_str(), session_id.as_str());
+    door::admit(node, sandbox.id(), owner, spec, plan)
 }
 
 /// A session of an earlier life: adopted, or told to be lost.
@@ -307,7 +314,7 @@ pub(crate) async fn take_up(node: &Node, row: SessionRow) -> Result<(), JobError
     let plan = admission::plan(node, &row.request.sandbox).await;
     match (sandbox, plan) {
         (Some(sandbox), Ok(plan)) => {
-            admit(node, &row.request, &sandbox)?;
+            admit(node, &row.request, &plan, &sandbox)?;
             node.inner.metrics.adopted.inc();
             let interrupted = sandbox.adopted_execs();
             let session = node.open_session(row.request, row.request_hash, plan, sandbox, row.view);

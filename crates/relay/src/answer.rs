@@ -1,6 +1,6 @@
 //! What goes back to a client: words of our own, or an upstream's.
 
-use crate::{Dialect, RelayError, Relayed};
+use crate::{Dialect, RelayError, Relayed, Tunnel};
 use bytes::Bytes;
 use http_body_util::{Full, combinators::UnsyncBoxBody};
 use hyper::{
@@ -20,6 +20,8 @@ pub enum AnswerBody {
     Relayed(Box<Relayed>),
     /// For one who listens in on what is relayed.
     Other(UnsyncBoxBody<Bytes, RelayError>),
+    /// A CONNECT is granted: the connection speaks no HTTP from here on.
+    Tunnel(Tunnel),
 }
 
 impl Body for AnswerBody {
@@ -34,6 +36,7 @@ impl Body for AnswerBody {
             Self::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Self::Relayed(body) => Pin::new(body).poll_frame(cx),
             Self::Other(body) => Pin::new(body).poll_frame(cx),
+            Self::Tunnel(_) => Poll::Ready(None),
         }
     }
 
@@ -42,6 +45,7 @@ impl Body for AnswerBody {
             Self::Whole(body) => body.is_end_stream(),
             Self::Relayed(body) => body.is_end_stream(),
             Self::Other(body) => body.is_end_stream(),
+            Self::Tunnel(_) => true,
         }
     }
 
@@ -50,6 +54,7 @@ impl Body for AnswerBody {
             Self::Whole(body) => body.size_hint(),
             Self::Relayed(body) => body.size_hint(),
             Self::Other(body) => body.size_hint(),
+            Self::Tunnel(_) => SizeHint::with_exact(0),
         }
     }
 }

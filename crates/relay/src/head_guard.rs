@@ -47,6 +47,8 @@ enum At {
 enum Framing {
     Length(u64),
     Chunked,
+    /// A CONNECT: what follows is no HTTP, or is not read any more.
+    Tunnel,
 }
 
 impl HeadGuard {
@@ -99,7 +101,7 @@ impl HeadGuard {
         self.at = match framing {
             Some(Framing::Length(0)) => At::Head(Vec::new()),
             Some(Framing::Length(length)) => At::Body(length),
-            Some(Framing::Chunked) => {
+            Some(Framing::Chunked | Framing::Tunnel) => {
                 seen.last.store(true, Relaxed);
                 At::Lost
             }
@@ -129,7 +131,8 @@ fn framing(head: &[u8]) -> Option<Framing> {
         let line = line.strip_suffix(b"\r\n")?;
         (!line.iter().any(|byte| b"\r\n\0".contains(byte))).then_some(line)
     });
-    let _request_line = lines.find(|line| line.is_none_or(|line| !line.is_empty()))??;
+    let request_line = lines.find(|line| line.is_none_or(|line| !line.is_empty()))??;
+    let is_connect = request_line.starts_with(b"CONNECT ");
     for line in lines {
         let line = line?;
         if line.is_empty() {
@@ -156,6 +159,7 @@ fn framing(head: &[u8]) -> Option<Framing> {
     }
     match (length, chunked) {
         (Some(_), true) => None,
+        (None, false) if is_connect => Some(Framing::Tunnel),
         (None, true) => Some(Framing::Chunked),
         (length, false) => Some(Framing::Length(length.unwrap_or(0))),
     }
@@ -197,6 +201,12 @@ mod tests {
     fn after_a_chunked_body_the_connection_ends() {
         let chunked = b"POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n0\r\n\r\n";
         assert_eq!(seen(chunked), (true, true, 1));
+    }
+
+    #[test]
+    fn what_follows_a_connect_is_not_read_as_http() {
+        let tunnel = b"CONNECT a:443 HTTP/1.1\r\nhost: a\r\n\r\n\x16\x03\x01GET / HTTP/1.1\r\n\r\n";
+        assert_eq!(seen(tunnel), (true, true, 1));
     }
 
     #[test]

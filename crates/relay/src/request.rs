@@ -2,7 +2,7 @@
 
 use hyper::{
     Method, StatusCode, Version,
-    header::{HOST, UPGRADE},
+    header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE},
     http::request::Parts,
 };
 
@@ -49,8 +49,49 @@ impl Refusal {
     }
 }
 
+/// Which requests are looked at further at all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Forms {
+    /// To this server.
+    #[default]
+    Own,
+    /// To a proxy too: CONNECT and absolute URIs. Where they may go is for somebody else to judge.
+    Forwarded,
+}
+
 /// Whether the head is one that can be relayed at all. Its framing was looked at as it came in.
-pub fn check(head: &Parts) -> Result<(), Refusal> {
+pub fn check(head: &Parts, forms: Forms) -> Result<(), Refusal> {
+    let is_connect = head.method == Method::CONNECT;
+    match forms {
+        Forms::Forwarded if is_connect => check_connect(head),
+        Forms::Forwarded if head.uri.scheme().is_some() => check_absolute(head),
+        _ => check_own(head),
+    }
+}
+
+/// Its version may be the old one, which Python's own client has: no body's end depends on it.
+fn check_connect(head: &Parts) -> Result<(), Refusal> {
+    if ![Version::HTTP_10, Version::HTTP_11].contains(&head.version) {
+        return Err(Refusal::Version);
+    }
+    // What follows its head is the tunnel's.
+    if head.headers.contains_key(CONTENT_LENGTH) || head.headers.contains_key(TRANSFER_ENCODING) {
+        return Err(Refusal::Framing);
+    }
+    Ok(())
+}
+
+fn check_absolute(head: &Parts) -> Result<(), Refusal> {
+    if head.version != Version::HTTP_11 {
+        return Err(Refusal::Version);
+    }
+    if head.method == Method::TRACE {
+        return Err(Refusal::Method);
+    }
+    check_upgrade(head)
+}
+
+fn check_own(head: &Parts) -> Result<(), Refusal> {
     if head.version != Version::HTTP_11 {
         return Err(Refusal::Version);
     }
@@ -68,6 +109,10 @@ pub fn check(head: &Parts) -> Result<(), Refusal> {
         return Err(Refusal::Path);
     }
     check_host(head)?;
+    check_upgrade(head)
+}
+
+fn check_upgrade(head: &Parts) -> Result<(), Refusal> {
     // Some libraries offer HTTP/2 with every request and don't mind if nobody takes it up.
     let upgrades = head.headers.get_all(UPGRADE).iter();
     let mut protocols = upgrades.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
@@ -109,7 +154,7 @@ mod tests {
         if !head.headers.contains_key("x-no-host") {
             head.headers.append(HOST, "localhost:11434".parse().unwrap());
         }
-        check(&head)
+        check(&head, Forms::Own)
     }
 
     #[test]
@@ -142,5 +187,43 @@ mod tests {
             request.header("x-no-host", "1").header(HOST, "user@localhost")
         };
         assert_eq!(judged(user), Err(Refusal::Host));
+    }
+
+    fn forwarded(
+        method: &str,
+        uri: &str,
+        version: Version,
+        more: &[(&str, &str)],
+    ) -> Option<Refusal> {
+        let mut request = Request::builder().method(method).uri(uri).version(version);
+        for (name, value) in more {
+            request = request.header(*name, *value);
+        }
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        check(&head, Forms::Forwarded).err()
+    }
+
+    #[test]
+    fn a_proxy_is_asked_in_two_more_forms() {
+        for version in [Version::HTTP_10, Version::HTTP_11] {
+            assert_eq!(forwarded("CONNECT", "a.test:443", version, &[]), None);
+        }
+        assert_eq!(forwarded("GET", "http://a.test/b", Version::HTTP_11, &[]), None);
+        for (method, uri, version, header, refusal) in [
+            ("CONNECT", "a.test:443", Version::HTTP_11, ("content-length", "0"), Refusal::Framing),
+            (
+                "CONNECT",
+                "a.test:443",
+                Version::HTTP_11,
+                ("transfer-encoding", "a"),
+                Refusal::Framing,
+            ),
+            ("GET", "http://a.test/", Version::HTTP_10, ("a", "b"), Refusal::Version),
+            ("TRACE", "http://a.test/", Version::HTTP_11, ("a", "b"), Refusal::Method),
+            ("GET", "http://a.test/", Version::HTTP_11, ("upgrade", "websocket"), Refusal::Upgrade),
+            ("GET", "/own", Version::HTTP_11, ("a", "b"), Refusal::Host),
+        ] {
+            assert_eq!(forwarded(method, uri, version, &[header]), Some(refusal), "{method} {uri}");
+        }
     }
 }

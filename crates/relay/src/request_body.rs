@@ -17,7 +17,11 @@ use tokio::time::Instant;
 pub struct RequestBody {
     source: Source,
     progress: Arc<Progress>,
+    watch: Option<Watch>,
 }
+
+/// Told of each piece's length, it says whether the piece may go.
+type Watch = Box<dyn FnMut(usize) -> bool + Send>;
 
 enum Source {
     Streamed { incoming: Incoming, limit: u64, left: u64 },
@@ -38,8 +42,14 @@ impl RequestBody {
         Self::new(Source::Whole(Full::new(bytes.into())))
     }
 
+    /// Each piece goes only if `watch`, which is told its length, says so.
+    #[must_use]
+    pub fn watched(self, watch: impl FnMut(usize) -> bool + Send + 'static) -> Self {
+        Self { watch: Some(Box::new(watch)), ..self }
+    }
+
     fn new(source: Source) -> Self {
-        let body = Self { source, progress: Arc::default() };
+        let body = Self { source, progress: Arc::default(), watch: None };
         if body.is_end_stream() {
             body.progress.end();
         }
@@ -106,7 +116,7 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
-        let Self { source, progress } = &mut *self;
+        let Self { source, progress, watch } = &mut *self;
         let frame = match source {
             Source::Whole(full) => Pin::new(full).poll_frame(cx).map_err(|never| match never {}),
             Source::Streamed { incoming, limit, left } => {
@@ -123,7 +133,8 @@ impl Body for RequestBody {
                         progress.set(WAITS_FOR_UPSTREAM);
                         // Trailers say nothing that a provider needs, and headers by the back door.
                         let Ok(data) = frame.into_data() else { return self.poll_frame(cx) };
-                        match left.checked_sub(data.len() as u64) {
+                        let may_go = watch.as_mut().is_none_or(|watch| watch(data.len()));
+                        match left.checked_sub(data.len() as u64).filter(|_| may_go) {
                             Some(rest) => {
                                 *left = rest;
                                 Poll::Ready(Some(Ok(Frame::data(data))))

@@ -1,20 +1,22 @@
 //! Connections in, answers out, and the drain at the end.
 
 use crate::{
-    Answer, Dialect, RelayError,
+    Answer, AnswerBody, Dialect, RelayError, Tunnel,
     alarm::ConnectionTimer,
     answer::refusal,
     head_guard::Seen,
-    request::{self, Refusal},
+    request::{self, Forms, Refusal},
     socket::{Plain, Socket},
     wire::Wire,
 };
+use http_body_util::Full;
 use hyper::{
-    Request,
+    Method, Request,
     body::{Body, Incoming},
     header::{CONNECTION, HeaderValue},
     server::conn::http1,
     service::service_fn,
+    upgrade::{self, OnUpgrade},
 };
 use hyper_util::rt::TokioIo;
 use std::{
@@ -23,14 +25,15 @@ use std::{
     io,
     pin::pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 use tokio::{
-    net::{TcpListener, UnixListener},
-    sync::Semaphore,
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, UnixListener, UnixStream},
+    sync::{Semaphore, mpsc},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -45,13 +48,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener),
+    /// Connections that were made within the program.
+    Handed(mpsc::Receiver<UnixStream>),
 }
 
 impl Listener {
-    async fn accept(&self) -> io::Result<Socket> {
+    async fn accept(&mut self) -> io::Result<Socket> {
         match self {
             Self::Tcp(listener) => Socket::tcp(listener.accept().await?.0),
             Self::Unix(listener) => Ok(Socket::Unix(listener.accept().await?.0)),
+            Self::Handed(connections) => match connections.recv().await {
+                Some(connection) => Ok(Socket::Unix(connection)),
+                // Nobody is left who could hand one over.
+                None => std::future::pending().await,
+            },
         }
     }
 }
@@ -75,6 +85,8 @@ pub struct ServeLimits {
     pub unread: Duration,
     /// For answers under way when the drain begins.
     pub drain: Duration,
+    /// Requests in other forms are refused before anybody sees them.
+    pub forms: Forms,
 }
 
 impl Default for ServeLimits {
@@ -86,6 +98,7 @@ impl Default for ServeLimits {
             head_bytes: 64 << 10,
             unread: Duration::from_secs(120),
             drain: Duration::from_secs(10),
+            forms: Forms::Own,
         }
     }
 }
@@ -97,6 +110,22 @@ pub async fn serve(
     limits: ServeLimits,
     drain: CancellationToken,
 ) {
+    let connection = |socket: Arc<Socket>| {
+        let (handler, drain) = (Arc::clone(&handler), drain.clone());
+        async move { http1(&socket, Plain(Arc::clone(&socket)), handler, limits, drain).await }
+    };
+    accept(listener, limits, &drain, connection).await;
+}
+
+/// Has a task of its own for each connection, and a bound on how many there are.
+pub(crate) async fn accept<F>(
+    mut listener: Listener,
+    limits: ServeLimits,
+    drain: &CancellationToken,
+    connection: impl Fn(Arc<Socket>) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
     let places = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
     loop {
@@ -117,10 +146,10 @@ pub async fn serve(
                 continue;
             }
         };
-        let (handler, drain) = (Arc::clone(&handler), drain.clone());
+        let served = connection(Arc::new(socket));
         connections.spawn(async move {
             let _place = place;
-            connection(Arc::new(socket), handler, limits, drain).await;
+            served.await;
         });
     }
     drop(listener);
@@ -131,15 +160,24 @@ pub async fn serve(
     connections.shutdown().await;
 }
 
-async fn connection(
-    socket: Arc<Socket>,
+/// One connection: the socket, and the stream that is read and written on it.
+pub(crate) async fn http1(
+    socket: &Socket,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     handler: Arc<impl Handler>,
     limits: ServeLimits,
     drain: CancellationToken,
 ) {
     let seen = Arc::new(Seen::default());
-    let front = Front { handler, seen: Arc::clone(&seen), count: 0.into(), unread: false.into() };
-    let wire = Wire::new(Plain(Arc::clone(&socket)), seen, limits.unread);
+    let front = Front {
+        handler,
+        seen: Arc::clone(&seen),
+        forms: limits.forms,
+        count: 0.into(),
+        unread: false.into(),
+        tunnel: Mutex::default(),
+    };
+    let wire = Wire::new(stream, limits.unread).guarded(seen);
     let service = service_fn(|request| front.answer(request));
     let mut served = pin!(
         http1::Builder::new()
@@ -147,6 +185,7 @@ async fn connection(
             .header_read_timeout(limits.head)
             .max_buf_size(limits.head_bytes)
             .serve_connection(TokioIo::new(wire), service)
+            .with_upgrades()
     );
     let mut gone = pin!(socket.gone());
     let mut drained = pin!(drain.cancelled());
@@ -163,6 +202,13 @@ async fn connection(
             }
         }
     };
+    let tunnel = front.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let (Ok(()), Some((upgrade, tunnel))) = (&ended, tunnel) {
+        if let Ok(upgraded) = upgrade.await {
+            tunnel.open(TokioIo::new(upgraded)).await;
+        }
+        return;
+    }
     match ended {
         // Closing over unread bytes would reset the connection, and the answer could be lost.
         Ok(()) if front.unread.load(Relaxed) => {
@@ -181,28 +227,49 @@ struct Front<H> {
     count: AtomicU64,
     /// Set when an answer ends the connection with a request that was not read to its end.
     unread: AtomicBool,
+    forms: Forms,
+    /// What becomes of the connection once its CONNECT has been answered.
+    tunnel: Mutex<Option<(OnUpgrade, Tunnel)>>,
 }
 
 impl<H: Handler> Front<H> {
-    async fn answer(&self, request: Request<Incoming>) -> Result<Answer, Infallible> {
+    async fn answer(&self, mut request: Request<Incoming>) -> Result<Answer, Infallible> {
         let count = self.count.fetch_add(1, Relaxed) + 1;
         let has_body = !request.body().is_end_stream();
         let dialect = Dialect::of(request.uri().path());
+        let upgrade = (request.method() == Method::CONNECT).then(|| upgrade::on(&mut request));
         let (head, body) = request.into_parts();
         let checked = match self.seen.vouches_for(count) {
-            true => request::check(&head),
+            true => request::check(&head, self.forms),
             false => Err(Refusal::Framing),
         };
         let mut answer = match checked {
             Ok(()) => self.handler.handle(Request::from_parts(head, body)).await,
             Err(refused) => refusal(dialect, &RelayError::Refused(refused)),
         };
-        let whole = matches!(answer.body(), crate::AnswerBody::Whole(_));
+        if let (Some(upgrade), true) = (upgrade, matches!(answer.body(), AnswerBody::Tunnel(_))) {
+            return Ok(self.keep_tunnel(upgrade, answer));
+        }
+        let whole = matches!(answer.body(), AnswerBody::Whole(_));
         let faulty = checked.is_err();
         if faulty || self.seen.is_last() || has_body && whole {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             self.unread.store(true, Relaxed);
         }
         Ok(answer)
+    }
+
+    /// The client reads that its CONNECT is granted; the connection's task finds the tunnel here.
+    fn keep_tunnel(&self, upgrade: OnUpgrade, answer: Answer) -> Answer {
+        let (head, body) = answer.into_parts();
+        let body = match body {
+            AnswerBody::Tunnel(tunnel) => {
+                let mut kept = self.tunnel.lock().unwrap_or_else(PoisonError::into_inner);
+                *kept = Some((upgrade, tunnel));
+                AnswerBody::Whole(Full::default())
+            }
+            other => other,
+        };
+        Answer::from_parts(head, body)
     }
 }

@@ -61,6 +61,8 @@ impl Socket {
 
     /// Reads and forgets until the peer closes, so that what it was told is not lost to a reset.
     pub(crate) async fn linger(&self, most: usize) {
+        // A refused CONNECT ends without it, and its client would wait for the end.
+        let _it_may_be_done = rustix::net::shutdown(self, rustix::net::Shutdown::Write);
         let mut left = most;
         let mut scratch = [0; 8 << 10];
         while left > 0 {

@@ -1,26 +1,33 @@
 //! One upstream: where it is, how it is reached, and the connections to it.
 
 use crate::{
-    Dialect, RelayError, Relayed, RequestBody, StreamFormat, Timeouts, Trust,
+    Dialect, RelayError, Relayed, RequestBody, StreamFormat, Timeouts, Trust, TunnelEnd,
     exchange::{Failed, exchange},
     headers,
     pool::{Channel, Pool},
     socket::{Plain, Socket},
     tls::Link,
 };
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{
-    Method, Request, Response, StatusCode, Uri,
+    HeaderMap, Method, Request, Response, StatusCode, Uri,
+    body::Incoming,
     client::conn::http1,
-    header::{CONTENT_LENGTH, EXPECT, HOST, HeaderValue},
+    header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderValue},
     http::uri::PathAndQuery,
+    upgrade,
 };
 use hyper_util::rt::TokioIo;
-use std::{io, net::SocketAddr, path::PathBuf, str::FromStr, sync::Arc};
+use std::{io, net::SocketAddr, path::PathBuf, pin::pin, str::FromStr, sync::Arc};
 use tokio::{
     net::{TcpStream, UnixStream},
     time::timeout,
 };
 use tokio_rustls::rustls::pki_types::ServerName;
+
+/// Of a proxy's refusal of a CONNECT.
+const MAX_REFUSAL_BYTES: usize = 64 << 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
@@ -132,12 +139,28 @@ pub struct Upstream {
     trust: Option<Trust>,
     timeouts: Timeouts,
     pool: Arc<Pool>,
+    /// Each connection has one request and tells so.
+    is_single_use: bool,
+}
+
+/// How an upstream that is a proxy answers a CONNECT.
+pub enum Granted {
+    Tunnel(TunnelEnd),
+    /// Its refusal, whole.
+    Not(Response<Bytes>),
 }
 
 impl Upstream {
     /// An upstream with TLS and without `trust` can't be reached.
     pub fn new(location: Location, trust: Option<Trust>, timeouts: Timeouts) -> Self {
-        Self { location: Arc::new(location), trust, timeouts, pool: Arc::default() }
+        let (location, pool) = (Arc::new(location), Arc::default());
+        Self { location, trust, timeouts, pool, is_single_use: false }
+    }
+
+    /// One request per connection, which says so.
+    #[must_use]
+    pub fn single_use(self) -> Self {
+        Self { is_single_use: true, ..self }
     }
 
     /// Sends a request and gives the answer once its head is there. Headers of the connection are
@@ -147,17 +170,81 @@ impl Upstream {
         mut request: Request<RequestBody>,
         dialect: Dialect,
     ) -> Result<Response<Relayed>, RelayError> {
-        let is_head = request.method() == Method::HEAD;
         self.address(&mut request)?;
+        let is_head = request.method() == Method::HEAD;
+        let (channel, answer) = self.exchange(request).await?;
+        if redirects(answer.status()) {
+            return Err(RelayError::Redirect);
+        }
+        Ok(self.admit(answer, channel, Some(dialect), is_head))
+    }
+
+    /// Sends a request to the target and host that it has: this upstream is a proxy, or the caller
+    /// has made it whole. A redirect is an answer like others, and no error is put into a stream.
+    pub async fn pass(
+        &self,
+        mut request: Request<RequestBody>,
+    ) -> Result<Response<Relayed>, RelayError> {
+        tidy(request.headers_mut());
+        let is_head = request.method() == Method::HEAD;
+        let (channel, answer) = self.exchange(request).await?;
+        Ok(self.admit(answer, channel, None, is_head))
+    }
+
+    /// Asks an upstream that is a proxy for a tunnel.
+    pub async fn tunnel(&self, connect: Request<()>) -> Result<Granted, RelayError> {
+        let limit = self.timeouts.connect;
+        let opened = timeout(limit, self.link()).await;
+        let opened = opened.map_err(|_| RelayError::SlowConnect(limit))?;
+        let (link, _socket) = opened.map_err(RelayError::Connect)?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(link)).await.map_err(RelayError::Cut)?;
+        let mut connection = pin!(connection.with_upgrades());
+        let asked = async {
+            let request = connect.map(|()| Empty::<Bytes>::new());
+            let answer = sender.send_request(request).await.map_err(RelayError::Cut)?;
+            if answer.status().is_success() {
+                let upgraded = upgrade::on(answer).await.map_err(RelayError::Cut)?;
+                return Ok(Granted::Tunnel(TokioIo::new(upgraded)));
+            }
+            let (head, body) = answer.into_parts();
+            let whole = Limited::new(body, MAX_REFUSAL_BYTES).collect().await;
+            let whole = whole.map_err(|_| RelayError::Unfinished)?.to_bytes();
+            Ok(Granted::Not(Response::from_parts(head, whole)))
+        };
+        let mut asked = pin!(timeout(self.timeouts.first_byte, asked));
+        let mut is_driven = true;
+        loop {
+            tokio::select! {
+                biased;
+                granted = &mut asked => {
+                    return granted.map_err(|_| RelayError::SlowAnswer(self.timeouts.first_byte))?;
+                }
+                // How it ended is told by the answer that was on its way.
+                _ = &mut connection, if is_driven => is_driven = false,
+            }
+        }
+    }
+
+    async fn exchange(
+        &self,
+        mut request: Request<RequestBody>,
+    ) -> Result<(Box<Channel>, Response<Incoming>), RelayError> {
+        if self.is_single_use {
+            request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         let mut pooled = self.pool.take();
-        let (channel, answer) = loop {
+        loop {
             let reused = pooled.is_some();
             let mut channel = match pooled.take() {
                 Some(channel) => channel,
                 None => Box::new(self.connect().await?),
             };
             match exchange(&mut channel, request, &self.timeouts).await {
-                Ok(answer) => break (channel, answer),
+                Ok(answer) if answer.status().is_informational() => {
+                    return Err(RelayError::Redirect);
+                }
+                Ok(answer) => return Ok((channel, answer)),
                 // A connection that was closed while it was idle; a new one is tried once.
                 Err(Failed::Unsent(unsent)) if reused => request = *unsent,
                 Err(Failed::Unsent(_)) => {
@@ -165,8 +252,7 @@ impl Upstream {
                 }
                 Err(Failed::Ended(error)) => return Err(error),
             }
-        };
-        self.admit(answer, channel, dialect, is_head)
+        }
     }
 
     /// The request as this upstream must see it.
@@ -179,35 +265,29 @@ impl Upstream {
         };
         *request.uri_mut() = target.map_err(|_| crate::request::Refusal::Target)?;
         let headers = request.headers_mut();
-        headers::strip_hop_by_hop(headers);
-        // The length is the body's to say; and who sends at once waits for nobody's consent.
-        headers.remove(CONTENT_LENGTH);
-        headers.remove(EXPECT);
+        tidy(headers);
         headers.insert(HOST, self.location.host.clone());
         Ok(())
     }
 
     fn admit(
         &self,
-        answer: Response<hyper::body::Incoming>,
+        answer: Response<Incoming>,
         channel: Box<Channel>,
-        dialect: Dialect,
+        dialect: Option<Dialect>,
         is_head: bool,
-    ) -> Result<Response<Relayed>, RelayError> {
+    ) -> Response<Relayed> {
         let (mut head, incoming) = answer.into_parts();
-        let redirects = head.status.is_redirection() && head.status != StatusCode::NOT_MODIFIED;
-        if redirects || head.status.is_informational() {
-            return Err(RelayError::Redirect);
-        }
         headers::strip_hop_by_hop(&mut head.headers);
         // Told anew from the body, except where there is none to tell it from.
         if !is_head && head.status != StatusCode::NOT_MODIFIED {
             head.headers.remove(CONTENT_LENGTH);
         }
-        let format = StreamFormat::of(&head.headers);
+        let format = dialect.and_then(|_| StreamFormat::of(&head.headers));
         let pool = Arc::clone(&self.pool);
-        let body = Relayed::new(incoming, channel, pool, (dialect, format), &self.timeouts);
-        Ok(Response::from_parts(head, body))
+        let voice = (dialect.unwrap_or(Dialect::OpenAi), format);
+        let body = Relayed::new(incoming, channel, pool, voice, &self.timeouts);
+        Response::from_parts(head, body)
     }
 
     async fn connect(&self) -> Result<Channel, RelayError> {
@@ -217,6 +297,13 @@ impl Upstream {
     }
 
     async fn open(&self) -> io::Result<Channel> {
+        let (link, socket) = self.link().await?;
+        let io = TokioIo::new(link);
+        let (sender, connection) = http1::handshake(io).await.map_err(io::Error::other)?;
+        Ok(Channel::new(sender, connection, socket))
+    }
+
+    async fn link(&self) -> io::Result<(Link, Arc<Socket>)> {
         let (socket, tls) = match &self.location.place {
             Place::Host { name, port, tls } => {
                 (Socket::tcp(TcpStream::connect((name.as_str(), *port)).await?)?, tls.as_ref())
@@ -233,10 +320,20 @@ impl Upstream {
             (Some(name), Some(trust)) => trust.connect(name.clone(), plain).await?,
             (Some(_), None) => return Err(io::Error::other("nobody to trust was given")),
         };
-        let io = TokioIo::new(link);
-        let (sender, connection) = http1::handshake(io).await.map_err(io::Error::other)?;
-        Ok(Channel::new(sender, connection, socket))
+        Ok((link, socket))
     }
+}
+
+fn redirects(status: StatusCode) -> bool {
+    status.is_redirection() && status != StatusCode::NOT_MODIFIED
+}
+
+/// The connection's own headers end here; the length is the body's to say; and who sends at once
+/// waits for nobody's consent.
+fn tidy(headers: &mut HeaderMap) {
+    headers::strip_hop_by_hop(headers);
+    headers.remove(CONTENT_LENGTH);
+    headers.remove(EXPECT);
 }
 
 #[cfg(test)]

@@ -1,9 +1,6 @@
 //! A client's connection as the HTTP library reads and writes it.
 
-use crate::{
-    head_guard::{HeadGuard, Seen},
-    socket::Plain,
-};
+use crate::head_guard::{HeadGuard, Seen};
 use std::{
     io,
     pin::Pin,
@@ -16,19 +13,25 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-pub(crate) struct Wire {
-    plain: Plain,
-    guard: HeadGuard,
-    seen: Arc<Seen>,
+pub(crate) struct Wire<S> {
+    stream: S,
+    /// Where the framing is text that two readers could read apart.
+    guard: Option<(HeadGuard, Arc<Seen>)>,
     /// How long the client may leave what is written to it unread.
     patience: Duration,
-    /// Runs while it does.
+    /// Runs while nothing more can be written.
     stall: Option<Pin<Box<Sleep>>>,
+    /// Runs while what was written is on no socket yet: TLS keeps some of it back.
+    unflushed: Option<Pin<Box<Sleep>>>,
 }
 
-impl Wire {
-    pub(crate) fn new(plain: Plain, seen: Arc<Seen>, patience: Duration) -> Self {
-        Self { plain, guard: HeadGuard::new(), seen, patience, stall: None }
+impl<S> Wire<S> {
+    pub(crate) fn new(stream: S, patience: Duration) -> Self {
+        Self { stream, guard: None, patience, stall: None, unflushed: None }
+    }
+
+    pub(crate) fn guarded(self, seen: Arc<Seen>) -> Self {
+        Self { guard: Some((HeadGuard::new(), seen)), ..self }
     }
 
     /// An answer that nobody reads holds an upstream and a place, so it may not last.
@@ -38,15 +41,24 @@ impl Wire {
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
-            self.stall = None;
+            (self.stall, self.unflushed) = (None, None);
             return written;
         }
-        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(self.patience)));
-        stall.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        overdue(&mut self.stall, self.patience, cx).map(Err)
     }
 }
 
-impl AsyncRead for Wire {
+/// Ready, with the fault, when the timer that runs since the first call has rung.
+fn overdue(
+    timer: &mut Option<Pin<Box<Sleep>>>,
+    patience: Duration,
+    cx: &mut Context<'_>,
+) -> Poll<io::Error> {
+    let timer = timer.get_or_insert_with(|| Box::pin(sleep(patience)));
+    timer.as_mut().poll(cx).map(|()| io::ErrorKind::TimedOut.into())
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -54,19 +66,21 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let before = buffer.filled().len();
-        let read = Pin::new(&mut this.plain).poll_read(cx, buffer);
-        this.guard.see(&buffer.filled()[before..], &this.seen);
+        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        if let Some((guard, seen)) = &mut this.guard {
+            guard.see(&buffer.filled()[before..], seen);
+        }
         read
     }
 }
 
-impl AsyncWrite for Wire {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.plain).poll_write(cx, bytes);
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.bounded(cx, written)
     }
 
@@ -75,19 +89,25 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.plain).poll_write_vectored(cx, slices);
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
         self.bounded(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        true
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.plain).poll_flush(cx)
+        let this = &mut *self;
+        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+        if flushed.is_ready() {
+            this.unflushed = None;
+            return flushed;
+        }
+        overdue(&mut this.unflushed, this.patience, cx).map(Err)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.plain).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

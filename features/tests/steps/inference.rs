@@ -1,5 +1,6 @@
 //! Inference: a node with an upstream, jobs that use it, and what the upstream saw of them.
 
+use super::watch::ended;
 use crate::{
     dev_model::DevModel,
     world::{BASE, World, podman},
@@ -11,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const CURL_IMAGE: &str = "localhost/pinfold/sdk-python:latest";
+pub(super) const CURL_IMAGE: &str = "localhost/pinfold/sdk-python:latest";
 
 /// What the node may offer: each name but one of the dev model's.
 const MODELS: &str = "dev,small=dev,long-5000,long-100000,fail-429,fail-500,fail-529,fail-bytes,fail-cut,\
@@ -61,7 +62,7 @@ async fn keeps_waiting(world: &mut World) {
     .await;
 }
 
-async fn run(world: &mut World, script: &str, more: Value) {
+pub(super) async fn run(world: &mut World, script: &str, more: Value) {
     let mut sandbox = json!({"use_inference": true});
     let fields = sandbox.as_object_mut().expect("an object");
     fields.extend(more.as_object().cloned().unwrap_or_default());
@@ -76,7 +77,7 @@ async fn submit(world: &mut World, script: &str) {
     assert_eq!(answer.status, 202, "{}", answer.text());
 }
 
-async fn upstream(world: &World) -> Value {
+pub(super) async fn upstream(world: &World) -> Value {
     world.model.as_ref().expect("an upstream").stats().await
 }
 
@@ -164,7 +165,7 @@ async fn posts_to(world: &mut World, path: String) {
     run(world, &script, json!({"image": CURL_IMAGE})).await;
 }
 
-fn chat(model: &str) -> String {
+pub(super) fn chat(model: &str) -> String {
     json!({"model": model, "stream": false, "messages": [{"role": "user", "content": "hi"}]})
         .to_string()
 }
@@ -228,14 +229,10 @@ async fn stopped(world: &mut World) {
 #[then(expr = "the upstream's call ends within {int} ms")]
 async fn call_ends(world: &mut World, most: u64) {
     // The stop is a TERM first; the program's end is what the call's end is measured from.
-    let path = format!("/v1/worker/jobs/{}", world.job_id());
-    World::until("the job has ended", || async {
-        world.node().caller.get(&path).await.json()["state"] == "ended"
-    })
-    .await;
-    let ended = Instant::now();
+    ended(world).await;
+    let since = Instant::now();
     while upstream(world).await["open"] != 0 {
-        assert!(ended.elapsed() < Duration::from_millis(most), "it goes on");
+        assert!(since.elapsed() < Duration::from_millis(most), "it goes on");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(upstream(world).await["aborted"], 1);
@@ -287,12 +284,7 @@ async fn sidecar_killed(world: &mut World) {
 
 #[then(expr = "the job ended by a fault of the node in the phase {string}")]
 async fn fault_in_phase(world: &mut World, phase: String) {
-    let path = format!("/v1/worker/jobs/{}", world.job_id());
-    World::until("the job has ended", || async {
-        world.node().caller.get(&path).await.json()["state"] == "ended"
-    })
-    .await;
-    let view = world.node().caller.get(&path).await.json();
+    let view = ended(world).await;
     assert_eq!((&view["problem"]["status"], view.get("result")), (&json!(500), None), "{view}");
     assert_eq!(view["problem"]["phase"], phase, "{view}");
 }
@@ -330,11 +322,6 @@ async fn killed_in_pause(world: &mut World) {
 
 #[then("the job ended with both calls answered")]
 async fn both_answered(world: &mut World) {
-    let path = format!("/v1/worker/jobs/{}", world.job_id());
-    World::until("the job has ended", || async {
-        world.node().caller.get(&path).await.json()["state"] == "ended"
-    })
-    .await;
-    let view = world.node().caller.get(&path).await.json();
+    let view = ended(world).await;
     assert_eq!(view["result"]["stdout"], "1\n1\n", "{view}");
 }

@@ -6,6 +6,20 @@ use serde_json::{Value, json};
 
 #[when(expr = "a job runs the program {string} with the cases {string}")]
 async fn runs_program(world: &mut World, program: String, cases: String) {
+    run(world, program, cases, json!({})).await;
+}
+
+#[when(expr = "a job runs the program {string} by HTTPS with the cases {string}")]
+async fn runs_by_https(world: &mut World, program: String, cases: String) {
+    let env = json!({
+        "OPENAI_BASE_URL": "https://inference.local/v1",
+        "ANTHROPIC_BASE_URL": "https://inference.local",
+        "OLLAMA_HOST": "https://inference.local:443",
+    });
+    run(world, program, cases, env).await;
+}
+
+async fn run(world: &mut World, program: String, cases: String, env: Value) {
     let path = format!("{}/programs/{program}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(path).expect("the program");
     let (image, interpreter) = match program.rsplit_once('.') {
@@ -18,6 +32,7 @@ async fn runs_program(world: &mut World, program: String, cases: String) {
         "image": format!("localhost/pinfold/{image}:latest"),
         "command": ["sh", "-c", script],
         "use_inference": true,
+        "env": env,
         "files": [{"path": program, "content": text}],
     }));
     let result = world.run(job).await.json();
@@ -26,7 +41,7 @@ async fn runs_program(world: &mut World, program: String, cases: String) {
 }
 
 /// What the program said of each case, in their order.
-fn said(world: &World) -> Vec<Value> {
+pub(crate) fn said(world: &World) -> Vec<Value> {
     let result = world.last().json();
     let stdout = result["stdout"].as_str().expect("output");
     let lines: Vec<Value> = stdout

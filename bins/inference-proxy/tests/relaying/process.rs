@@ -21,7 +21,16 @@ async fn sockets_do_on_both_sides() {
     let settings = [("INFERENCE_PROXY_SOCKET", own_text)];
     let url = format!("unix://{}", gate.display());
     let mut proxy = Proxy::start(&url, &settings).await;
-    let mut client = Peer::new(UnixStream::connect(&own).await.unwrap());
+    // It tells of its address first, and listens on the socket a moment later.
+    let connected = soon("its socket", async {
+        loop {
+            match UnixStream::connect(&own).await {
+                Ok(stream) => break stream,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    });
+    let mut client = Peer::new(connected.await);
     client.send(post("/api/chat", "{}")).await;
     let mut server = Peer::new(soon("a call", listener.accept()).await.unwrap().0);
     let seen = server.message().await;
@@ -95,12 +104,17 @@ async fn it_says_what_it_is() {
 
 #[tokio::test]
 async fn all_that_is_wrong_with_its_settings_is_told_at_once() {
-    let wrong = [("OLLAMA_UPSTREAM_URL", "http://u:p4ss@a"), ("INFERENCE_PROXY_IDLE_MS", "0")];
+    let wrong = [
+        ("OLLAMA_UPSTREAM_URL", "http://u:p4ss@a"),
+        ("INFERENCE_PROXY_IDLE_MS", "0"),
+        ("INFERENCE_PROXY_TLS_LISTEN", "127.0.0.1:0"),
+    ];
     let refused = command().envs(wrong).output().await.unwrap();
     assert_eq!(refused.status.code(), Some(64));
     let told = String::from_utf8(refused.stderr).unwrap();
     assert!(told.contains("OLLAMA_UPSTREAM_URL: must not hold a user"), "{told}");
     assert!(told.contains("INFERENCE_PROXY_IDLE_MS: must be"), "{told}");
+    assert!(told.contains("INFERENCE_PROXY_TLS_UPSTREAM: is missing"), "{told}");
     assert!(!told.contains("p4ss"), "{told}");
 }
 

@@ -24,6 +24,8 @@ pub(crate) fn command() -> Command {
 pub(crate) struct Proxy {
     pub(crate) child: Child,
     pub(crate) place: String,
+    /// Where it lets TLS through, if it does.
+    pub(crate) passage: Option<String>,
     _log: tokio::io::Lines<BufReader<tokio::process::ChildStderr>>,
 }
 
@@ -38,14 +40,20 @@ impl Proxy {
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut passage = None;
         let place = loop {
             let line = soon("listening", log.next_line()).await.unwrap();
             let line = line.expect("the proxy ended");
-            if let Some((_, rest)) = line.split_once(" place=") {
-                break rest.split(' ').next().unwrap().to_owned();
+            let told = |name: &str| {
+                let (_, rest) = line.split_once(name)?;
+                rest.split(' ').next().map(str::to_owned)
+            };
+            if let Some(place) = told(" place=") {
+                break place;
             }
+            passage = passage.or(told(" passage="));
         };
-        Self { child, place, _log: log }
+        Self { child, place, passage, _log: log }
     }
 
     pub(crate) async fn client(&self) -> Peer<TcpStream> {

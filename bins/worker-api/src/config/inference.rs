@@ -14,7 +14,7 @@ pub struct InferenceSettings {
     #[arg(long, env = "OLLAMA_UPSTREAM_URL")]
     ollama_upstream_url: Option<String>,
 
-    /// The inference proxy's image: the sidecar of every sandbox with inference.
+    /// The inference proxy's image: the sidecar of every sandbox with inference or egress rules.
     #[arg(
         long,
         env = "INFERENCE_PROXY_IMAGE",

@@ -55,6 +55,8 @@ struct Written {
     limits: LimitsRequest,
     network_policy: NetworkPolicy,
     use_inference: bool,
+    /// For jobs with egress rules.
+    egress: bool,
     min: usize,
     max: Option<usize>,
     warm_up: Vec<String>,
@@ -87,7 +89,7 @@ impl PoolSettings {
                     image: shape.image.unwrap_or_else(|| default_image.clone()),
                     limits,
                     network: shape.network_policy,
-                    inference: shape.use_inference,
+                    door: shape.use_inference || shape.egress,
                     min: shape.min,
                     max: shape.max.unwrap_or(shape.min).max(shape.min),
                     kernel: shape.kernel,

@@ -42,6 +42,8 @@ pub(super) struct Pod {
     pub(super) gate: Folder,
     /// Where the proxy listens beside loopback; the sandbox sees it, and can't write.
     pub(super) proxy: Folder,
+    /// With the certificates that the sandbox believes, and can't change.
+    pub(super) trust: Folder,
 }
 
 /// The sidecar's process, as the host knows it.
@@ -56,7 +58,8 @@ impl Pod {
     }
 
     pub(super) fn remove_folders(&self) -> Result<(), EngineError> {
-        let removed = self.gate.remove().and_then(|()| self.proxy.remove());
+        let folders = [&self.gate, &self.proxy, &self.trust];
+        let removed = folders.into_iter().try_for_each(Folder::remove);
         removed.map_err(|e| EngineError::step("folder", e))
     }
 }

@@ -7,7 +7,7 @@ mod sidecar;
 
 pub(super) use sidecar::{Between, sidecar, sidecar_name};
 
-use super::api::Info;
+use super::{api::Info, pod::Pod};
 use crate::{Labels, Shape};
 use contracts::{
     Faults, SandboxId,
@@ -53,12 +53,16 @@ const MASKED: [&str; 13] = [
     "/dev/mqueue",
 ];
 
+/// From which port on everybody may listen, in one network namespace.
+const UNPRIVILEGED_PORTS: &str = "net.ipv4.ip_unprivileged_port_start";
+
 const READ_ONLY: [&str; 4] = ["ro", "nosuid", "nodev", "noexec"];
 
 /// What the runtime reads from files of ours, on the host that Podman runs on.
 pub(super) struct Files {
     pub(super) seccomp_profile: PathBuf,
     pub(super) hosts: PathBuf,
+    pub(super) inference_hosts: PathBuf,
 }
 
 /// What the host is and can hold, looked at once.
@@ -67,6 +71,8 @@ pub(super) struct Host {
     pub(super) seccomp_profile: PathBuf,
     /// `localhost` and nothing else: not the image's names, and not the host's, which is Podman's way.
     pub(super) hosts: PathBuf,
+    /// The same, and the name of inference.
+    pub(super) inference_hosts: PathBuf,
     /// Whether each sandbox gets its own range of user ids.
     pub(super) userns_auto: bool,
     controllers: Vec<String>,
@@ -80,6 +86,7 @@ impl Host {
             agent,
             seccomp_profile: files.seccomp_profile,
             hosts: files.hosts,
+            inference_hosts: files.inference_hosts,
             // Rootless Podman is in a user namespace as it is.
             userns_auto: !info.rootless && has_subordinate_ids(),
             controllers: info.cgroup_controllers.clone(),
@@ -123,8 +130,8 @@ pub(super) fn pod_name(id: &SandboxId) -> String {
 /// What a sandbox sees of the host's folders.
 pub(super) struct SandboxFolders<'a> {
     pub(super) link: &'a Path,
-    /// With inference, the one in which the proxy listens.
-    pub(super) proxy: Option<&'a Path>,
+    /// With inference, the one that has the rest.
+    pub(super) pod: Option<&'a Pod>,
 }
 
 pub(super) fn container(
@@ -141,7 +148,7 @@ pub(super) fn container(
     labels.insert(label::NODE.to_owned(), node_id.to_owned());
     ContainerSpec {
         name: name(id),
-        pod: folders.proxy.is_some().then(|| pod_name(id)),
+        pod: folders.pod.map(|pod| pod.name.clone()),
         // By id: a tag could be moved between the look-up and now.
         image: shape.image.id.clone(),
         labels,
@@ -151,6 +158,9 @@ pub(super) fn container(
         mounts: mounts(limits, host, folders),
         // No interface but loopback, and no name service to ask.
         netns: Namespace::mode("none"),
+        // The sidecar listens where HTTPS does, on a loopback that is nobody else's, and gets no
+        // capability for it: none would do, since the namespace is not of its own user's.
+        sysctl: folders.pod.map(|_| (UNPRIVILEGED_PORTS, "0")).into_iter().collect(),
         resource_limits: resources(limits),
         r_limits: rlimits(limits, host),
         ..floor(host)
@@ -189,6 +199,7 @@ fn floor(host: &Host) -> ContainerSpec {
         // Both fields are needed: either one alone is ignored, and nothing complains.
         userns: host.userns_auto.then_some(Namespace::mode("auto")),
         netns: Namespace::mode("none"),
+        sysctl: BTreeMap::new(),
         use_image_hosts: true,
         use_image_resolve_conf: true,
         hostname: "sandbox",
@@ -212,22 +223,27 @@ fn floor(host: &Host) -> ContainerSpec {
     }
 }
 
-/// Sized file systems in memory for what may be written, and three read-only pieces of the host: the
-/// agent's binary, the folder with its socket, and the names that resolve without a network.
+/// Sized file systems in memory for what may be written, and read-only pieces of the host: the
+/// agent's binary, the folder with its socket, the names that resolve without a network, and with
+/// inference the folders of that.
 fn mounts(limits: &Limits, host: &Host, folders: &SandboxFolders<'_>) -> Vec<Mount> {
     let job_bytes = JOB_BYTES.min(limits.memory_bytes / 4);
     let shm_bytes = SHM_BYTES.min(limits.memory_bytes / 8);
-    let proxy = folders.proxy.map(|folder| bind(folder, path::INFERENCE_DIR, &READ_ONLY));
+    let inference = folders.pod.map(|pod| {
+        let proxy = bind(pod.proxy.path(), path::INFERENCE_DIR, &READ_ONLY);
+        [proxy, bind(pod.trust.path(), path::TLS_DIR, &READ_ONLY)]
+    });
+    let hosts = if folders.pod.is_some() { &host.inference_hosts } else { &host.hosts };
     let always = [
         tmpfs(path::WORKSPACE, limits.workspace_bytes),
         tmpfs(path::TMP, limits.tmp_bytes),
         tmpfs(path::JOB, job_bytes),
         tmpfs("/dev/shm", shm_bytes),
         bind(&host.agent, path::AGENT, &["ro", "nosuid", "nodev"]),
-        bind(&host.hosts, "/etc/hosts", &READ_ONLY),
+        bind(hosts, "/etc/hosts", &READ_ONLY),
         bind(folders.link, path::LINK_DIR, &READ_ONLY),
     ];
-    always.into_iter().chain(proxy).collect()
+    always.into_iter().chain(inference.into_iter().flatten()).collect()
 }
 
 /// The kernel bounds the inodes of such a mount by itself, and charges them to the sandbox's memory.
@@ -302,6 +318,7 @@ pub(super) struct ContainerSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     userns: Option<Namespace>,
     netns: Namespace,
+    sysctl: BTreeMap<&'static str, &'static str>,
     use_image_hosts: bool,
     use_image_resolve_conf: bool,
     hostname: &'static str,

@@ -28,6 +28,16 @@ pub enum Way {
     Question,
 }
 
+impl Way {
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Tunnel => "tunnel",
+            Self::Plain => "plain",
+            Self::Question => "question",
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{target}: {reason}{}", detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default())]
 pub struct Denial {

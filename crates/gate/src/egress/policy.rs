@@ -3,10 +3,13 @@
 use super::{
     Audit, Denial, Host, Name, Reason, Request, Way,
     address::described,
-    rule::{Rule, RuleSpec, compile},
+    rule::{Rule, compile},
     target::server_name,
 };
-use contracts::Faults;
+use contracts::{
+    Faults,
+    egress::{PolicySpec, RuleSpec},
+};
 use std::net::IpAddr;
 
 /// No honest name has more, and every one is looked at.
@@ -43,6 +46,11 @@ pub enum Opening<'a> {
 }
 
 impl Policy {
+    pub fn of(spec: &PolicySpec) -> Result<Self, Faults> {
+        let policy = Self::of_rules("rules", &spec.rules)?;
+        Ok(policy.bounded(spec.max_bytes_out, spec.max_bytes_in))
+    }
+
     /// Checks the rules that stand in the field of this name.
     pub fn of_rules(field: &str, rules: &[RuleSpec]) -> Result<Self, Faults> {
         Ok(Self { rules: compile::rules(field, rules)?, ..Self::default() })
@@ -51,6 +59,19 @@ impl Policy {
     #[must_use]
     pub fn bounded(self, max_bytes_out: Option<u64>, max_bytes_in: Option<u64>) -> Self {
         Self { max_bytes_out, max_bytes_in, ..self }
+    }
+
+    /// All rules of both, and the stricter bounds.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        let least = |one: Option<u64>, other: Option<u64>| match (one, other) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        self.rules.extend_from_slice(&other.rules);
+        self.max_bytes_out = least(self.max_bytes_out, other.max_bytes_out);
+        self.max_bytes_in = least(self.max_bytes_in, other.max_bytes_in);
+        self
     }
 
     /// Whether a rule allows this request at all. Only then is its name worth resolving: a question

@@ -2,13 +2,12 @@
 //! rule is made, with the field's name, so that a rule that exists can be met.
 
 use super::{
-    Class, Denial, Host, Name, Policy, Reason, Request,
+    Class, Denial, Host, Name, Reason, Request,
     address::{self, check_range},
     path::Pattern,
 };
-use contracts::{Faults, Version};
+use contracts::{Faults, egress::RuleSpec};
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
 use std::{fmt, net::IpAddr};
 
 pub(super) mod compile;
@@ -26,42 +25,6 @@ const MAX_SHOWN_PATHS: usize = 8;
 const USUAL_METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const REFUSED_METHODS: [&str; 3] = ["CONNECT", "TRACE", "PRI"];
 
-/// One rule on the wire. A list that is absent has the meaning that its field says; an empty list
-/// is refused, because it could be read as everything and as nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RuleSpec {
-    /// A name, `*.` and a name for everything beneath it at any depth (not the name itself), or an
-    /// address.
-    pub host: String,
-    /// Absent: 443.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ports: Option<Vec<u16>>,
-    /// Of plain HTTP. Absent: the usual ones. A rule that has methods or paths opens no tunnel.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub methods: Option<Vec<String>>,
-    /// Of plain HTTP: `/exact`, or `/beneath/*`. Absent: every path.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub paths: Option<Vec<String>>,
-    /// Addresses and ranges that the host may have, and no others. Absent: all public ones, by TLS.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub allowed_ips: Option<Vec<String>>,
-}
-
-/// A policy on the wire. No rules: nothing leaves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PolicySpec {
-    pub version: Version,
-    pub rules: Vec<RuleSpec>,
-    /// Bytes that one job may send by these rules. Absent: not bounded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_bytes_out: Option<u64>,
-    /// Bytes that one job may receive.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_bytes_in: Option<u64>,
-}
-
 /// A rule that was checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Rule {
@@ -76,13 +39,6 @@ pub(super) struct Rule {
 enum HostPattern {
     Exact(Host),
     Beneath(Name),
-}
-
-impl PolicySpec {
-    pub fn compile(&self) -> Result<Policy, Faults> {
-        let policy = Policy::of_rules("rules", &self.rules)?;
-        Ok(policy.bounded(self.max_bytes_out, self.max_bytes_in))
-    }
 }
 
 impl Rule {

@@ -3,7 +3,8 @@
 mod world;
 
 use contracts::inference::Caps;
-use gate::{Budget, Tenant};
+use gate::{Budget, Fetching, Tenant};
+use std::sync::Arc;
 use std::time::Duration;
 use world::{World, stream};
 
@@ -29,7 +30,8 @@ async fn a_door_opens_once() {
     let other = Tenant {
         task: "u".into(),
         job: "k".into(),
-        budget: Budget::new(Caps::default()),
+        budget: Some(Budget::new(Caps::default())),
+        fetching: Fetching::new(Arc::default()),
         models: None,
     };
     assert!(!world.door.admit(other));

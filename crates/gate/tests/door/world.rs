@@ -1,7 +1,7 @@
 //! The two ends of a door: a client on its socket, and an upstream that says what it was told to.
 
 use contracts::inference::Caps;
-use gate::{BodyPolicy, Budget, Door, Gate, ModelMap, Policy, Tenant, Unlisted};
+use gate::{BodyPolicy, Budget, Door, Fetching, Gate, ModelMap, Outside, Policy, Tenant, Unlisted};
 use relay::{Timeouts, Upstream};
 use std::{
     path::PathBuf,
@@ -72,13 +72,16 @@ impl World {
         let (routes, watched) = watch::channel(Arc::default());
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("gate.sock");
-        let door = Gate::new(policy, watched).open(UnixListener::bind(&socket).unwrap());
+        let door = Gate::new(policy, watched, Outside::default())
+            .open(UnixListener::bind(&socket).unwrap());
         Self { door, upstream, socket, _folder: folder, _routes: routes }
     }
 
     pub(crate) fn admit(&self, caps: Caps, models: Option<Vec<String>>) -> bool {
         let budget = Budget::new(caps);
-        self.door.admit(Tenant { task: "t".into(), job: "j".into(), budget, models })
+        let (task, job) = ("t".into(), "j".into());
+        let fetching = Fetching::new(Arc::default());
+        self.door.admit(Tenant { task, job, budget: Some(budget), fetching, models })
     }
 
     pub(crate) async fn connect(&self) -> Client {

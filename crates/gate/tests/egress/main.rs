@@ -1,9 +1,7 @@
 //! Egress as a sandbox meets it: hostile targets, honest ones, and two hundred thousand spoilt ones,
 //! each put through the same steps as by the gate, with a world that counts what it is asked.
 
-use gate::egress::{
-    Class, Denial, Opening, Permit, Policy, PolicySpec, QuestionType, Request, question,
-};
+use gate::egress::{Class, Denial, Opening, Permit, Policy, QuestionType, Request, question};
 use std::{cell::RefCell, fmt, net::IpAddr};
 
 mod allowed;
@@ -84,7 +82,7 @@ impl World {
 }
 
 fn policy() -> Policy {
-    serde_json::from_str::<PolicySpec>(POLICY).unwrap().compile().unwrap()
+    Policy::of(&serde_json::from_str(POLICY).unwrap()).unwrap()
 }
 
 const PUBLIC: &[&str] = &["140.82.112.3"];

@@ -50,7 +50,8 @@ pub struct ConfiguredShape {
     pub image: ImageRef,
     pub limits: Limits,
     pub network: NetworkPolicy,
-    pub inference: bool,
+    /// A way out: for inference, for egress rules, or both.
+    pub door: bool,
     /// Kept ready whatever the demand.
     pub min: usize,
     /// Kept ready when the demand is there.

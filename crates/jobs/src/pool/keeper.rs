@@ -234,7 +234,7 @@ fn stand_by(
         image: Arc::clone(image),
         limits: configured.limits.clone(),
         network: configured.network,
-        inference: configured.inference,
+        door: configured.door,
         kernel: configured.kernel,
     };
     let new = || Stock::new(shape.clone(), configured.max, half_life, now);
@@ -314,7 +314,7 @@ fn environment(sandbox: &Sandbox, shape: &Shape) -> Vec<(String, String)> {
     let reserved = crate::prepare::reserved(&places, Vec::new());
     crate::prepare::environment(
         &shape.image.env,
-        shape.inference,
+        crate::prepare::Ways::of_door(shape.door),
         &BTreeMap::new(),
         &reserved,
         &places,

@@ -37,7 +37,7 @@ fn shape(key: &ShapeKey, stock: &Stock, now: Instant) -> PoolShape {
         image_id: stock.shape.image.id.clone(),
         limits: stock.shape.limits.clone(),
         network_policy: stock.shape.network,
-        use_inference: stock.shape.inference,
+        use_inference: stock.shape.door,
         pinned: stock.pinned,
         retired: stock.retired,
         backing_off: level.backing_off,

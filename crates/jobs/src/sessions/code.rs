@@ -2,7 +2,7 @@
 
 use super::{LiveSession, absent, busy::Busy};
 use crate::{
-    JobError, Node, admission,
+    JobError, Node, admission, door,
     kernels::{CellEnd, CellNews, Kernels, LiveCell, Order, context_name},
     prepare,
     sandboxes::{Owned, draw_bytes},
@@ -139,7 +139,7 @@ impl Node {
             image: Arc::clone(&plan.image),
             limits: plan.limits.clone(),
             network: spec.network_policy,
-            inference: spec.use_inference,
+            door: door::is_asked(&spec),
             kernel: Some(order.lang),
         };
         let session_id = SessionId::from_random(draw_bytes()?);
@@ -149,7 +149,13 @@ impl Node {
         let ids = prepare::session_ids(&task()?, &session_id);
         let places = claim.sandbox.places();
         let reserved = prepare::reserved(&places, ids.clone());
-        let env = prepare::environment(&plan.image.env, false, &spec.env, &reserved, &places);
+        let env = prepare::environment(
+            &plan.image.env,
+            prepare::Ways::of(&spec),
+            &spec.env,
+            &reserved,
+            &places,
+        );
         let sandbox = Arc::clone(&claim.sandbox);
         let kernels = Kernels::new(Arc::clone(&sandbox), env, plan.limits.output_bytes);
         if claim.warm {

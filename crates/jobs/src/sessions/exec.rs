@@ -99,10 +99,10 @@ pub(super) fn command(session: &LiveSession, request: &ExecRequest, flood_bytes:
     let reserved = prepare::reserved(&places, ids(&session.view));
     let mut asked = session.request.sandbox.env.clone();
     asked.extend(request.env.clone());
-    let inference = session.request.sandbox.use_inference;
+    let ways = prepare::Ways::of(&session.request.sandbox);
     Command {
         argv: request.command.clone(),
-        env: prepare::environment(&session.plan.image.env, inference, &asked, &reserved, &places),
+        env: prepare::environment(&session.plan.image.env, ways, &asked, &reserved, &places),
         cwd: places.workspace,
         stdin: request.stdin.is_some(),
         output_bytes: session.plan.limits.output_bytes,

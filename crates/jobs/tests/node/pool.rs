@@ -18,7 +18,7 @@ fn configured(min: usize, max: usize) -> ConfiguredShape {
         image: ImageRef::new("base").unwrap(),
         limits: Limits::DEFAULT,
         network: NetworkPolicy::None,
-        inference: false,
+        door: false,
         min,
         max,
         kernel: None,

@@ -26,6 +26,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let config = NodeConfig {
             gate: None,
+            egress: jobs::EgressConfig::default(),
             default_image: ImageRef::new("base").unwrap(),
             default_timeout: Duration::from_secs(60),
             max_timeout: Duration::from_secs(120),

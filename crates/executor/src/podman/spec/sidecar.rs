@@ -31,6 +31,7 @@ pub(in crate::podman) struct Between<'a> {
     pub(in crate::podman) container: &'a str,
     pub(in crate::podman) gate: &'a Path,
     pub(in crate::podman) gate_socket: &'a str,
+    pub(in crate::podman) tls_socket: &'a str,
     pub(in crate::podman) proxy: &'a Path,
     pub(in crate::podman) proxy_socket: &'a str,
 }
@@ -47,6 +48,11 @@ pub(in crate::podman) fn sidecar(
         ("INFERENCE_PROXY_LISTEN", "127.0.0.1:11434".to_owned()),
         ("INFERENCE_PROXY_SOCKET", format!("{PROXY_DIR}/{}", between.proxy_socket)),
         ("OLLAMA_UPSTREAM_URL", format!("unix://{GATE_DIR}/{}", between.gate_socket)),
+        // The gate has the certificate: what is inside TLS is none of the sidecar's business.
+        ("INFERENCE_PROXY_TLS_LISTEN", "127.0.0.1:443".to_owned()),
+        ("INFERENCE_PROXY_TLS_UPSTREAM", format!("unix://{GATE_DIR}/{}", between.tls_socket)),
+        // What it may forward is for the gate to say, request by request.
+        ("INFERENCE_PROXY_FORWARD", "true".to_owned()),
         // The gate has the patience, and tells when it has none.
         ("INFERENCE_PROXY_FIRST_BYTE_MS", HOUR_MS.to_owned()),
         ("INFERENCE_PROXY_IDLE_MS", HOUR_MS.to_owned()),

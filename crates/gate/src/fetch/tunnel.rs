@@ -1,0 +1,109 @@
+//! A tunnel that was asked for by CONNECT: TLS to the one host that the rules allow.
+
+use super::{entry::Entry, hello};
+use crate::egress::{Denial, Direction, Permit, Reason};
+use http::{Response, StatusCode};
+use relay::{Answer, AnswerBody, Side, Spliced, Tunnel, TunnelEnd, splice};
+use std::{net::IpAddr, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt},
+    time::timeout,
+};
+
+/// Alerts of RFC 8446, 6.2, which a client shows to whoever reads its error.
+const ACCESS_DENIED: u8 = 49;
+const INTERNAL_ERROR: u8 = 80;
+/// For a client to take its alert.
+const ALERT_TIME: Duration = Duration::from_secs(1);
+
+pub(super) fn answer(permit: Permit, entry: Entry) -> Answer {
+    let tunnel = Tunnel::new(|client| through(client, permit, entry));
+    let mut answer = Response::new(AnswerBody::Tunnel(tunnel));
+    *answer.status_mut() = StatusCode::OK;
+    answer
+}
+
+async fn through(mut client: TunnelEnd, permit: Permit, entry: Entry) {
+    entry.answered(200);
+    let inner = Arc::clone(&entry.inner);
+    let outside = &inner.outside;
+    let Some(hello) = hello::read(&mut client, outside.hello).await else {
+        entry.ends("client_silent");
+        return;
+    };
+    if let Err(denial) = permit.opens(hello.opening()) {
+        entry.refused_late(&denial);
+        if hello.is_tls {
+            alert(&mut client, ACCESS_DENIED).await;
+        }
+        return;
+    }
+    let mut upstream = match outside.connect(&permit).await {
+        Ok(upstream) => upstream,
+        Err(error) => {
+            tracing::debug!(%error, "an allowed host can't be reached");
+            entry.ends("upstream_unreachable");
+            return alert(&mut client, INTERNAL_ERROR).await;
+        }
+    };
+    // Where a policy that changes later must still let it be.
+    let Ok(address) = upstream.peer_addr().map(|address| address.ip()) else {
+        return entry.ends("upstream_broken");
+    };
+    if let Err(reason) = entry.spend(Direction::Out, hello.bytes.len()) {
+        entry.ends(reason.code());
+        return alert(&mut client, ACCESS_DENIED).await;
+    }
+    if upstream.write_all(&hello.bytes).await.is_err() {
+        return entry.ends("upstream_broken");
+    }
+    let allow = |side, bytes| match side {
+        Side::Client => entry.spend(Direction::Out, bytes),
+        Side::Upstream => entry.spend(Direction::In, bytes),
+    };
+    let end = tokio::select! {
+        end = splice(client, upstream, outside.idle, allow) => told(&end),
+        denial = forbidden(&entry, &permit, address) => {
+            entry.fetching.count_refused();
+            tracing::debug!(%denial, "a tunnel is closed by a new policy");
+            "policy_changed"
+        }
+    };
+    entry.ends(end);
+}
+
+/// Returns once a policy holds that does not let this tunnel be.
+async fn forbidden(entry: &Entry, permit: &Permit, address: IpAddr) -> Denial {
+    let mut changes = entry.fetching.changes();
+    loop {
+        let policy = Arc::clone(&changes.borrow_and_update());
+        let verdict = policy.admit(permit.request()).and_then(|it| it.approve(&[address]));
+        if let Err(denial) = verdict {
+            return denial;
+        }
+        if changes.changed().await.is_err() {
+            // The entry holds the sender, so this is never.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+fn told(end: &Spliced<Reason>) -> &'static str {
+    match end {
+        Spliced::Complete => "complete",
+        Spliced::Idle => "idle",
+        Spliced::Refused(reason) => reason.code(),
+        Spliced::Broken(Side::Client, _) => "client_gone",
+        Spliced::Broken(Side::Upstream, _) => "upstream_broken",
+    }
+}
+
+/// A fatal alert, in the clear as all are before keys are there.
+async fn alert(client: &mut (impl AsyncWrite + Unpin), description: u8) {
+    let record = [21, 3, 3, 0, 2, 2, description];
+    let told = async {
+        client.write_all(&record).await?;
+        client.shutdown().await
+    };
+    let _it_may_have_gone = timeout(ALERT_TIME, told).await;
+}

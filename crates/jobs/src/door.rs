@@ -1,0 +1,77 @@
+//! A job's or a session's way out: the door of its sandbox, opened to it and closed again.
+
+use crate::{JobError, Node, live::Plan};
+use contracts::{
+    Faults, SandboxId, egress::EgressUsage, inference::InferenceUsage, sandbox::SandboxSpec,
+};
+use gate::{Budget, Fetching, Tenant, egress::Policy};
+use std::sync::Arc;
+
+/// What went out through a door.
+#[derive(Default)]
+pub(crate) struct Spent {
+    pub(crate) inference: Option<InferenceUsage>,
+    pub(crate) egress: Option<EgressUsage>,
+}
+
+/// Whether a sandbox has a door at all.
+pub(crate) fn is_asked(spec: &SandboxSpec) -> bool {
+    spec.use_inference || spec.has_egress()
+}
+
+/// Opens the door of a sandbox to whoever claimed it, if a door was asked for.
+pub(crate) fn admit(
+    node: &Node,
+    sandbox: &SandboxId,
+    (task, owner): (&str, &str),
+    spec: &SandboxSpec,
+    plan: &Plan,
+) -> Result<(), JobError> {
+    if !is_asked(spec) {
+        return Ok(());
+    }
+    let no_way = |what: &'static str| JobError::fault("gate", what);
+    let gate = node.inner.config.gate.as_ref().ok_or_else(|| no_way("the node has no gate"))?;
+    let door = node.inner.sandboxes.door(sandbox);
+    let door = door.ok_or_else(|| no_way("the sandbox has no door"))?;
+    let inference = spec.inference.clone().unwrap_or_default();
+    let caps = spec.use_inference.then(|| gate.policy().caps);
+    let tenant = Tenant {
+        task: task.to_owned(),
+        job: owner.to_owned(),
+        budget: caps.map(|caps| Budget::new(caps.and(inference.budget))),
+        fetching: Fetching::new(plan.egress.clone().unwrap_or_default()),
+        models: inference.models,
+    };
+    match door.admit(tenant) {
+        true => Ok(()),
+        false => Err(no_way("the door was opened to somebody before")),
+    }
+}
+
+/// The rules of a sandbox, its own and the node's that it names.
+pub(crate) fn rules(node: &Node, spec: &SandboxSpec) -> Result<Option<Arc<Policy>>, JobError> {
+    if !spec.has_egress() {
+        return Ok(None);
+    }
+    let config = &node.inner.config.egress;
+    let own = Policy::of_rules("sandbox.egress", &spec.egress).map_err(JobError::Invalid)?;
+    let own = own.bounded(config.max_bytes_out, config.max_bytes_in);
+    let Some(name) = &spec.egress_policy else { return Ok(Some(Arc::new(own))) };
+    match config.policies.get(name) {
+        Some(named) => Ok(Some(Arc::new(own.and(named)))),
+        None => {
+            let mut faults = Faults::default();
+            faults.add("sandbox.egress_policy", "is no policy of this node");
+            Err(JobError::Refused(faults))
+        }
+    }
+}
+
+/// Ends all that goes through the door of a sandbox, and says what it was.
+pub(crate) async fn settle(node: &Node, sandbox: &SandboxId, plan: &Plan) -> Spent {
+    let Some(door) = node.inner.sandboxes.door(sandbox) else { return Spent::default() };
+    door.close().await;
+    let egress = door.fetched().filter(|_| plan.egress.is_some());
+    Spent { inference: door.usage(), egress }
+}

@@ -1,0 +1,172 @@
+//! One HTTP/2 connection. Each of its requests is made one of HTTP/1.1 before anybody judges it, so
+//! that there is one set of rules for what a request may be.
+
+use crate::{
+    Answer, Dialect, Handler, RelayError, ServeLimits,
+    answer::refusal,
+    request::{self, Forms, Refusal},
+    socket::Socket,
+    wire::Wire,
+};
+use hyper::{
+    Request, Uri, Version,
+    body::Incoming,
+    header::{HOST, HeaderValue},
+    http::{request::Parts, uri::PathAndQuery},
+    rt::Executor,
+    server::conn::http2,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Requests at a time on one connection; a client opens another one beyond it.
+const STREAMS: u32 = 100;
+/// What a client may send of a body before somebody reads it, per request and per connection.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// What of an answer waits for a client to take it, per request.
+const SEND_BUFFER: usize = 64 << 10;
+
+pub(super) async fn serve(
+    socket: &Socket,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    handler: Arc<impl Handler>,
+    limits: ServeLimits,
+    drain: CancellationToken,
+) {
+    let streams = Streams::default();
+    let service = service_fn(|request| {
+        let handler = Arc::clone(&handler);
+        async move { Ok::<_, Infallible>(answer(&*handler, request).await) }
+    });
+    let mut served = pin!(
+        http2::Builder::new(streams.clone())
+            .max_concurrent_streams(STREAMS)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+            .max_send_buf_size(SEND_BUFFER)
+            .serve_connection(TokioIo::new(Wire::new(stream, limits.unread)), service)
+    );
+    let mut drained = pin!(drain.cancelled());
+    let mut gone = pin!(socket.gone());
+    let mut drains = false;
+    loop {
+        tokio::select! {
+            biased;
+            ended = served.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection broke");
+                }
+                break;
+            }
+            () = gone.as_mut() => break,
+            () = drained.as_mut(), if !drains => {
+                drains = true;
+                served.as_mut().graceful_shutdown();
+            }
+        }
+    }
+    // Whatever still answers has nobody to answer to.
+    streams.lock().abort_all();
+}
+
+async fn answer(handler: &impl Handler, request: Request<Incoming>) -> Answer {
+    let (mut head, body) = request.into_parts();
+    let dialect = Dialect::of(head.uri.path());
+    match translate(&mut head).and_then(|()| request::check(&head, Forms::Own)) {
+        Ok(()) => handler.handle(Request::from_parts(head, body)).await,
+        Err(refused) => refusal(dialect, &RelayError::Refused(refused)),
+    }
+}
+
+/// To the head that the same request has in HTTP/1.1.
+fn translate(head: &mut Parts) -> Result<(), Refusal> {
+    let uri = std::mem::take(&mut head.uri).into_parts();
+    if uri.scheme.is_some_and(|scheme| scheme.as_str() != "https") {
+        return Err(Refusal::Target);
+    }
+    if let Some(authority) = uri.authority {
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Refusal::Host)?;
+        // Who says it twice must say the same.
+        if head.headers.get_all(HOST).iter().any(|other| other != host) {
+            return Err(Refusal::Host);
+        }
+        head.headers.insert(HOST, host);
+    }
+    let target = uri.path_and_query.unwrap_or_else(|| PathAndQuery::from_static("*"));
+    head.uri = Uri::from(target);
+    head.version = Version::HTTP_11;
+    Ok(())
+}
+
+/// The requests of one connection: each runs in a task that ends with it.
+#[derive(Clone, Default)]
+struct Streams(Arc<Mutex<JoinSet<()>>>);
+
+impl Streams {
+    fn lock(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
+    fn execute(&self, stream: F) {
+        let mut streams = self.lock();
+        while streams.try_join_next().is_some() {}
+        streams.spawn(stream);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn translated(uri: &str, hosts: &[&str]) -> Result<(String, String), Refusal> {
+        let mut request = Request::builder().version(Version::HTTP_2).uri(uri);
+        for host in hosts {
+            request = request.header(HOST, *host);
+        }
+        let (mut head, ()) = request.body(()).unwrap().into_parts();
+        translate(&mut head)?;
+        request::check(&head, Forms::Own)?;
+        let host = head.headers[HOST].to_str().unwrap().to_owned();
+        Ok((head.uri.to_string(), host))
+    }
+
+    #[test]
+    fn the_pseudo_headers_become_target_and_host() {
+        let plain = Ok(("/v1/models?a=b".to_owned(), "inference.local".to_owned()));
+        assert_eq!(translated("https://inference.local/v1/models?a=b", &[]), plain);
+        let twice = &["inference.local"][..];
+        assert_eq!(translated("https://inference.local/v1/models?a=b", twice), plain);
+        assert_eq!(translated("/v1/models?a=b", twice), plain);
+    }
+
+    #[test]
+    fn what_is_two_things_or_none_is_refused() {
+        for (uri, hosts, refusal) in [
+            ("http://inference.local/", &[][..], Refusal::Target),
+            ("https://inference.local/", &["elsewhere"][..], Refusal::Host),
+            ("https://inference.local/", &["inference.local", "elsewhere"][..], Refusal::Host),
+            ("https://user@inference.local/", &[][..], Refusal::Host),
+            ("/", &[][..], Refusal::Host),
+            ("/", &["a", "a"][..], Refusal::Host),
+            ("*", &["inference.local"][..], Refusal::Target),
+            ("https://inference.local/%00", &[][..], Refusal::Path),
+        ] {
+            assert_eq!(translated(uri, hosts), Err(refusal), "{uri} {hosts:?}");
+        }
+    }
+}
