@@ -6,7 +6,9 @@ use crate::{
     node::{ADMIN_TOKEN, Node},
     operator::Operator,
     outside::Outside,
+    person::Person,
     real_model::RealModel,
+    viewer::Viewer,
 };
 use serde_json::{Value, json};
 use std::{
@@ -43,6 +45,9 @@ pub(crate) struct World {
     pub(crate) tags: Vec<String>,
     /// The name of code that may ask for a line.
     pub(crate) asking: String,
+    pub(crate) viewer: Viewer,
+    /// Somebody at the command line.
+    pub(crate) person: Option<Person>,
     pub(crate) operator: Operator,
     /// Its node runs nothing on Podman.
     has_no_sandboxes: bool,
@@ -69,6 +74,8 @@ impl World {
             waiting: tokio::task::JoinSet::new(),
             tags: Vec::new(),
             asking: String::new(),
+            viewer: Viewer::default(),
+            person: None,
             operator: Operator::default(),
             has_no_sandboxes: false,
         }

@@ -8,7 +8,9 @@ pub(crate) use providers::{
     UpdateRoute,
 };
 
-pub(crate) use session::{ExecCode, Look, Repl, SessionCommand, SessionOptions, StartSession};
+pub(crate) use session::{
+    ExecCode, Look, Repl, SessionCommand, SessionOptions, Shell, StartSession,
+};
 
 use crate::{client::Client, dev_model::DevModelOptions, doctor::DoctorOptions};
 use anyhow::Context;

@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 const USUAL: Size = Size { rows: 24, cols: 80 };
 
 /// Some programs allocate by these.
-const MAX_SIDE: u16 = 1000;
+pub const MAX_SIDE: u16 = 1000;
 
 /// `POST /sessions/{id}/terminals`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -284,6 +284,12 @@ async fn start_with(world: &mut World, name: &str, value: String) {
     world.start().await;
 }
 
+#[given("a node at an address that stays")]
+async fn stays(world: &mut World) {
+    let address = world.node().caller.address.to_string();
+    start_with(world, "LISTEN_ADDR", address).await;
+}
+
 #[given("a node that lets local programs use sessions without a token")]
 async fn tokenless(world: &mut World) {
     start_with(world, "SESSIONS_WITHOUT_TOKEN", "true".to_owned()).await;

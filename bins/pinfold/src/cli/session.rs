@@ -24,6 +24,8 @@ pub(crate) enum SessionCommand {
     },
     /// Run code in a session, show what it prints as it comes, and end with its exit code.
     Exec(ExecCode),
+    /// A terminal in a session. It stays when you leave it by Ctrl-] or lose it.
+    Shell(Shell),
     /// End a session.
     End { id: String },
 }
@@ -52,6 +54,17 @@ pub(crate) struct Repl {
     pub(crate) keep: bool,
     #[command(flatten)]
     pub(crate) look: Look,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Shell {
+    pub(crate) id: String,
+    /// A terminal that is there already.
+    #[arg(long, value_name = "TERMINAL", conflicts_with = "command")]
+    pub(crate) attach: Option<String>,
+    /// A command instead of a shell.
+    #[arg(last = true)]
+    pub(crate) command: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]

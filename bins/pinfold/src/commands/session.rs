@@ -5,6 +5,7 @@ mod editor;
 mod pictures;
 mod repl;
 mod screen;
+mod shell;
 mod whole;
 
 use super::jobs::encoded;
@@ -26,6 +27,7 @@ pub(crate) async fn run(client: &Client, options: SessionOptions) -> anyhow::Res
         }
         Some(SessionCommand::List { json }) => list(client, json).await,
         Some(SessionCommand::Exec(options)) => exec(client, options).await,
+        Some(SessionCommand::Shell(options)) => shell::run(client, options).await,
         Some(SessionCommand::End { id }) => {
             client.delete(&path_of(&id)).await?;
             println!("ended");
