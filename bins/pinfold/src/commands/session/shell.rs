@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{Interest, unix::AsyncFd},
+    io::AsyncReadExt,
     signal::unix::{Signal, SignalKind, signal},
 };
 use tokio_tungstenite::tungstenite::Message;
@@ -115,10 +115,10 @@ pub(super) async fn run(client: &Client, options: Shell) -> anyhow::Result<ExitC
 async fn follow(client: &Client, path: &str) -> anyhow::Result<Parted> {
     let (mut at, mut failures) = (None, 0);
     let mut resized = signal(SignalKind::window_change())?;
-    let keys = AsyncFd::register_with_interest(std::io::stdin(), Interest::READABLE)?;
+    let mut keys = tokio::io::stdin();
     loop {
         let before = at;
-        let error = match look(client, path, &mut at, &mut resized, &keys).await {
+        let error = match look(client, path, &mut at, &mut resized, &mut keys).await {
             Ok(Parted::Lost) => None,
             Ok(parted) => return Ok(parted),
             // What the node says of the terminal will not change by asking again.
@@ -138,7 +138,7 @@ async fn look(
     path: &str,
     at: &mut Option<u64>,
     resized: &mut Signal,
-    keys: &AsyncFd<std::io::Stdin>,
+    keys: &mut tokio::io::Stdin,
 ) -> anyhow::Result<Parted> {
     let path = match at {
         Some(at) => format!("{path}?from={at}"),
@@ -167,10 +167,9 @@ async fn look(
             _ = resized.recv() => {
                 sink.send(control(&TerminalControl::Resize(size()))).await?;
             }
-            ready = keys.readable() => {
-                let read = ready?.try_io(|stdin| Ok(rustix::io::read(stdin.get_ref(), &mut typed)?));
-                let Ok(count) = read else { continue };
-                let keys = &typed[..count.context("the keyboard")?];
+            // What is read while this waits for something else is there the next time.
+            read = keys.read(&mut typed) => {
+                let keys = &typed[..read.context("the keyboard")?];
                 if keys.is_empty() || keys.contains(&LEAVE) {
                     return Ok(Parted::Left);
                 }

@@ -1,10 +1,13 @@
 //! Whether what was typed is all of a piece of code, or goes on in the next line. A guess by brackets,
-//! quotes and blocks: what is sent too early is told by the interpreter, and what is not sent is sent
-//! by an empty line.
+//! quotes and blocks: what is sent too early is told by the interpreter, and two empty lines send
+//! whatever it is.
 
 use contracts::code::Language;
 
 pub(super) fn is_whole(lang: Language, text: &str) -> bool {
+    if text.ends_with("\n\n") {
+        return true;
+    }
     match lang {
         Language::Python => python(text),
         Language::JavaScript | Language::TypeScript => javascript(text),
@@ -215,6 +218,7 @@ mod tests {
             "x = 1 + \\\n2",
             ")",
             "def f(a,\n  b): return a",
+            "f(1,\n\n",
         ];
         let more = [
             "for i in x:",
