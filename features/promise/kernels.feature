@@ -141,7 +141,7 @@ Feature: Code in a session keeps its state
       | language   | code                                                                    | again                                                                        |
       | Python     | print(input(), input())                                                 | import sys; print(sys.stdin.read() or 'nothing')                             |
       | bash       | read -r a; read -r b; echo $a $b                                        | read -r a \|\| echo nothing                                                  |
-      | JavaScript | console.log(require('fs').readFileSync(0).toString().trim().replace('\\n', ' ')) | console.log(require('fs').readFileSync(0).toString() \|\| 'nothing')         |
+      | JavaScript | console.log(require('fs').readFileSync(0).toString().trim().split(/[^a-z]/).join(' ')) | console.log(require('fs').readFileSync(0).toString() \|\| 'nothing')         |
 
   Scenario: Code without standard input reads its end
     Given a Python session
