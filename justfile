@@ -47,15 +47,21 @@ test: programs
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --quiet -- -D warnings
     cargo test --workspace --exclude features --lib --bins --tests --quiet
+    deploy/landlock-test.sh
     deploy/features.sh
+
+# The agent's Landlock under kernels that are emulated; fetches qemu and two kernels once (docs/landlock.md).
+landlock-test:
+    deploy/landlock-test.sh
 
 # The features alone; arguments go to the runner, as in `just features --name hello`.
 features *args: programs
     deploy/features.sh {{args}}
 
-# Measure, and write docs/benchmarks/NAME.md: jobs, burst and soak against plain Podman; proxy against nginx.
+# Measure, and write docs/benchmarks/NAME.md: jobs, burst and soak against plain Podman; sessions against llm-sandbox; proxy against nginx.
 bench name *args: build
     {{ if name == "proxy" { "" } else { "deploy/podman-service.sh start" } }}
+    {{ if name == "sessions" { "deploy/llm-sandbox.sh" } else { "" } }}
     {{run}}/bin/bench {{name}} {{args}}
 
 # Fuzz what parses hostile bytes: one target or all of them, each for so many seconds (docs/fuzzing.md).

@@ -2,6 +2,7 @@
 
 mod dev_model;
 mod http;
+mod kernel;
 mod node;
 mod operator;
 mod outside;

@@ -1,8 +1,10 @@
 //! The words of the command line.
 
+mod copy;
 mod providers;
 mod session;
 
+pub(crate) use copy::{Copy, End, Here, Place, SessionPath};
 pub(crate) use providers::{
     CreateProvider, InferenceCommand, ProviderCommand, ProviderFields, SetRoute, UpdateProvider,
     UpdateRoute,
@@ -77,6 +79,14 @@ pub(crate) enum Command {
     /// Without a subcommand: a prompt, in a session that is open or in a new one. Code from a pipe
     /// is run without one.
     Session(Box<SessionOptions>),
+    /// Copy files and folders into a session or out of it.
+    ///
+    /// Examples: pinfold cp data.csv 8f0c…:  ·  pinfold cp 8f0c…:out/. results  ·  pinfold cp 8f0c…:log -
+    ///
+    /// Paths in a session begin at its workspace. A folder to - is its tar. Ends with 0 when all was
+    /// copied, with 1 when something was left out (links that may lead out, pipes, devices), and
+    /// with 125 when it failed.
+    Cp(Copy),
     /// Show the sandboxes that wait for work, by shape.
     Pool(PoolOptions),
     /// Make providers of models known to the node, with their keys.

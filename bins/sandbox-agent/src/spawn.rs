@@ -2,6 +2,7 @@
 //! stand still for so long: nothing is copied, and it tells a failure by leaving it where we look.
 //! Everything is prepared before, because until then it may only make system calls.
 
+use crate::fence::{Fence, Putting};
 use contracts::link::{
     Command,
     kernel::{EVENTS_FD, REQUESTS_FD},
@@ -50,7 +51,7 @@ pub(crate) struct Control {
 }
 
 /// Descriptors of ours that the child shall find under a low number must not have one of those.
-const ABOVE_TARGETS: i32 = 10;
+pub(crate) const ABOVE_TARGETS: i32 = 10;
 
 /// The step that kept a command from running, and why.
 #[derive(Debug)]
@@ -65,7 +66,7 @@ impl NotExecuted {
     }
 }
 
-pub(crate) fn spawn(command: &Command) -> Result<Spawned, NotExecuted> {
+pub(crate) fn spawn(command: &Command, fence: &Fence) -> Result<Spawned, NotExecuted> {
     let (child_stdin, stdin) = match command.stdin {
         true => pipe().map(|(read, write)| (read, Some(write)))?,
         false => {
@@ -74,12 +75,15 @@ pub(crate) fn spawn(command: &Command) -> Result<Spawned, NotExecuted> {
             (null.map_err(NotExecuted::at("stdin"))?, None)
         }
     };
-    spawn_with(command, (child_stdin, stdin), None)
+    spawn_with(command, fence, (child_stdin, stdin), None)
 }
 
 /// A command with two pipes more, for its requests and its events. Its `stdin` is our own reading end
 /// of its standard input, which has no writing end until `writing_end` opens one.
-pub(crate) fn spawn_kernel(command: &Command) -> Result<(Spawned, Control), NotExecuted> {
+pub(crate) fn spawn_kernel(
+    command: &Command,
+    fence: &Fence,
+) -> Result<(Spawned, Control), NotExecuted> {
     let above = |fd: OwnedFd| {
         rustix::io::fcntl_dupfd_cloexec(fd, ABOVE_TARGETS).map_err(NotExecuted::at("pipe"))
     };
@@ -93,12 +97,17 @@ pub(crate) fn spawn_kernel(command: &Command) -> Result<(Spawned, Control), NotE
     let (child_stdin, _closed) = pipe()?;
     // Opened anew, and not copied: what the child changes of its end is not changed for ours.
     let ours = reopened(&child_stdin, OFlags::RDONLY).map_err(NotExecuted::at("stdin"))?;
-    let spawned = spawn_with(command, (child_stdin, Some(ours)), Some(ends))?;
+    let spawned = spawn_with(command, fence, (child_stdin, Some(ours)), Some(ends))?;
     Ok((spawned, Control { requests, events }))
 }
 
 /// A command whose three streams are a terminal, which is its session's own.
-pub(crate) fn spawn_on_terminal(command: &Command, size: Size) -> Result<OnTerminal, NotExecuted> {
+pub(crate) fn spawn_on_terminal(
+    command: &Command,
+    fence: &Fence,
+    size: Size,
+) -> Result<OnTerminal, NotExecuted> {
+    may_run(fence)?;
     let program = Program::prepare(command)?;
     let failed = || NotExecuted::at("terminal");
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
@@ -110,7 +119,9 @@ pub(crate) fn spawn_on_terminal(command: &Command, size: Size) -> Result<OnTermi
     let _set = rustix::io::ioctl_fionbio(&master, true);
     set_size(&master, size);
     let ends = [slave.as_raw_fd(); 3];
-    let birth = Birth { program: &program, ends, control: None, on_terminal: true, failed: None };
+    let fence = fence.putting();
+    let birth =
+        Birth { program: &program, ends, control: None, on_terminal: true, fence, failed: None };
     Ok(OnTerminal { pid: birth.give()?, master, _slave: slave })
 }
 
@@ -142,11 +153,21 @@ fn pipe() -> Result<(OwnedFd, OwnedFd), NotExecuted> {
     pipe_with(PipeFlags::CLOEXEC).map_err(NotExecuted::at("pipe"))
 }
 
+/// Where a fence is asked for and can't be put up, nothing runs.
+fn may_run(fence: &Fence) -> Result<(), NotExecuted> {
+    match fence.may_run() {
+        true => Ok(()),
+        false => Err(NotExecuted { errno: libc::EOPNOTSUPP, step: "landlock" }),
+    }
+}
+
 fn spawn_with(
     command: &Command,
+    fence: &Fence,
     (child_stdin, stdin): (OwnedFd, Option<OwnedFd>),
     control: Option<[OwnedFd; 2]>,
 ) -> Result<Spawned, NotExecuted> {
+    may_run(fence)?;
     let program = Program::prepare(command)?;
     let (stdout, child_stdout) = pipe()?;
     let (stderr, child_stderr) = pipe()?;
@@ -154,7 +175,8 @@ fn spawn_with(
     let control = control.as_ref().map(|[requests, events]| {
         [(requests.as_raw_fd(), REQUESTS_FD), (events.as_raw_fd(), EVENTS_FD)]
     });
-    let birth = Birth { program: &program, ends, control, on_terminal: false, failed: None };
+    let fence = fence.putting();
+    let birth = Birth { program: &program, ends, control, on_terminal: false, fence, failed: None };
     let pid = birth.give()?;
     for fd in [&stdout, &stderr].into_iter().chain(&stdin) {
         // A descriptor that is ours and open can be made non-blocking.
@@ -212,6 +234,8 @@ struct Birth<'a> {
     control: Option<[(i32, i32); 2]>,
     /// The first stream is a terminal, which becomes the session's.
     on_terminal: bool,
+    /// What the child puts around itself.
+    fence: Option<Putting>,
     failed: Option<NotExecuted>,
 }
 
@@ -269,6 +293,10 @@ impl Birth<'_> {
             }
             if libc::chdir(self.program.cwd.as_ptr()) < 0 {
                 return failed("cwd");
+            }
+            // Last: what comes before is done with our rights and not with the program's.
+            if self.fence.is_some_and(|fence| !fence.put_on()) {
+                return failed("landlock");
             }
             let mut errno = libc::ENOENT;
             for candidate in &self.program.candidates {

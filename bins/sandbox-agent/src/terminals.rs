@@ -6,6 +6,7 @@
 
 use crate::{
     connection::Connection,
+    fence::Fence,
     processes::{Reaped, signal_group, signal_tree},
     spawn::{NotExecuted, OnTerminal, spawn_on_terminal},
 };
@@ -73,11 +74,13 @@ impl Terminals {
         }
     }
 
-    pub(crate) fn obey(&mut self, message: ToTerminals) {
+    pub(crate) fn obey(&mut self, message: ToTerminals, fence: &Fence) {
         match message {
             ToTerminals::Start { terminal, command, size } => {
                 if self.0.len() < MAX_TERMINALS {
-                    self.0.entry(terminal).or_insert_with(|| Terminal::start(&command, size));
+                    self.0
+                        .entry(terminal)
+                        .or_insert_with(|| Terminal::start(&command, fence, size));
                 }
             }
             ToTerminals::Input { terminal, data } => self.with(&terminal, |it| it.take(&data)),
@@ -168,8 +171,8 @@ impl Terminals {
 }
 
 impl Terminal {
-    fn start(command: &Command, size: Size) -> Self {
-        let (program, end) = match spawn_on_terminal(command, size) {
+    fn start(command: &Command, fence: &Fence, size: Size) -> Self {
+        let (program, end) = match spawn_on_terminal(command, fence, size) {
             Ok(program) => (Some(program), None),
             Err(NotExecuted { errno, step }) => {
                 (None, Some(End::NotExecuted { errno, step: step.to_owned() }))
@@ -291,7 +294,7 @@ mod tests {
             sole: false,
             backstop_ms: 0,
         };
-        Terminal::start(&nothing, Size { rows: 1, cols: 1 })
+        Terminal::start(&nothing, &Fence::off(), Size { rows: 1, cols: 1 })
     }
 
     #[test]

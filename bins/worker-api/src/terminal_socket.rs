@@ -99,7 +99,8 @@ pub(crate) fn serve(
             tracing::debug!(error = %jobs::chain(&error), "a terminal was gone before its end");
         }
     });
-    let mut answer: Answer = Response::new(Empty::new().boxed_unsync());
+    let mut answer: Answer =
+        Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = answer.headers_mut();
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));

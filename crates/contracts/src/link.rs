@@ -19,9 +19,12 @@
 //! When the host dies, the agent keeps each command's captured output (it is capped) and its end,
 //! connects again as soon as somebody listens, and says Hello. `Welcome` then names the offsets.
 
+pub mod files;
 pub mod kernel;
 pub mod terminal;
 
+use crate::landlock::Landlock;
+use files::{FileNews, FileOrder};
 use kernel::{KernelEnd, ToKernels};
 use serde::{Deserialize, Serialize};
 use terminal::{FromTerminals, TerminalStatus, ToTerminals};
@@ -208,6 +211,11 @@ pub enum ToAgent {
     Ping,
     Kernels(ToKernels),
     Terminals(ToTerminals),
+    /// Begins a call about the files of a session, or goes on with one.
+    Files {
+        request: RequestId,
+        order: FileOrder,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -218,6 +226,8 @@ pub enum FromAgent {
         /// The kernels that are there, dead ones that nobody was told of included.
         kernels: Vec<String>,
         terminals: Vec<TerminalStatus>,
+        /// What stands around each command that it starts.
+        landlock: Landlock,
     },
     Started {
         exec: ExecId,
@@ -249,6 +259,10 @@ pub enum FromAgent {
     },
     Pong,
     Terminals(FromTerminals),
+    Files {
+        request: RequestId,
+        news: FileNews,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 
 use contracts::{
     TerminalId,
+    landlock::Landlock,
     link::{
         End, ExecStatus, Exited, FromAgent, MAX_FRAME_BYTES, Stream, Truncation, decode, encode,
         frame_length,
@@ -58,6 +59,7 @@ fn corpus() -> Vec<Vec<u8>> {
                 taken: 1,
                 size: Size { rows: 24, cols: 80 },
             }],
+            landlock: Landlock::Abi(5),
         },
         FromAgent::Terminals(FromTerminals::Output {
             terminal: TerminalId::new("t").unwrap(),

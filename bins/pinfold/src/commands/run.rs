@@ -154,7 +154,7 @@ async fn follow_once(
     show: bool,
 ) -> anyhow::Result<Option<JobView>> {
     let after = [("last-event-id", last_id.clone())];
-    let mut answer = client.stream(Method::GET, path, Default::default(), &after).await?;
+    let mut answer = client.stream(path, &after).await?;
     let mut parser = Parser::default();
     while let Some(frame) = answer.response.frame().await {
         let Ok(data) = frame?.into_data() else { continue };

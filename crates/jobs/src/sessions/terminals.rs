@@ -7,7 +7,7 @@
 
 mod live;
 
-use super::{LiveSession, absent, busy::Busy, exec};
+use super::{LiveSession, busy::Busy, exec};
 use crate::{JobError, Node, sandboxes::draw_bytes};
 use bytes::Bytes;
 use contracts::{
@@ -103,8 +103,8 @@ impl Node {
         request: TerminalRequest,
     ) -> Result<TerminalView, JobError> {
         request.validate().map_err(JobError::Invalid)?;
-        let session = self.terminal_session(id).await?;
-        let _busy = Busy::begin(&session);
+        let session = self.code_session(id).await?;
+        let _busy = Busy::begin(&session).await?;
         let size = request.size();
         let terminal_id = TerminalId::from_random(draw_bytes()?);
         let terminal = Arc::new(LiveTerminal::new(terminal_id.clone(), size, 0, 0, 0));
@@ -125,7 +125,7 @@ impl Node {
     }
 
     pub async fn terminals(&self, id: &SessionId) -> Result<TerminalList, JobError> {
-        let session = self.terminal_session(id).await?;
+        let session = self.code_session(id).await?;
         let terminals = session.terminals.all().iter().map(|terminal| terminal.view()).collect();
         Ok(TerminalList { terminals })
     }
@@ -135,7 +135,7 @@ impl Node {
         id: &SessionId,
         terminal: &TerminalId,
     ) -> Result<TerminalView, JobError> {
-        Ok(self.terminal_session(id).await?.terminals.get(terminal)?.view())
+        Ok(self.code_session(id).await?.terminals.get(terminal)?.view())
     }
 
     /// Kills what runs on a terminal, and forgets what it wrote.
@@ -144,8 +144,9 @@ impl Node {
         id: &SessionId,
         terminal: &TerminalId,
     ) -> Result<(), JobError> {
-        let session = self.terminal_session(id).await?;
+        let session = self.code_session(id).await?;
         let terminal = session.terminals.get(terminal)?;
+        let _busy = Busy::begin(&session).await?;
         session.end_terminal(&terminal).await
     }
 
@@ -156,20 +157,13 @@ impl Node {
         terminal: &TerminalId,
         from: Option<u64>,
     ) -> Result<Attachment, JobError> {
-        let session = self.terminal_session(id).await?;
+        let session = self.code_session(id).await?;
         let terminal = session.terminals.get(terminal)?;
+        let _busy = Busy::begin(&session).await?;
         let attached = terminal.attach(from, MAX_LOOKERS);
         let (number, from) = attached.ok_or(JobError::Full { retry_after_s: 5 })?;
         let leaving = self.inner.leaving.clone();
-        let _busy = Busy::begin(&session);
         Ok(Attachment { session, terminal, number, from, leaving, _busy })
-    }
-
-    async fn terminal_session(&self, id: &SessionId) -> Result<Arc<LiveSession>, JobError> {
-        match self.inner.sessions.get(id) {
-            Some(session) => Ok(session),
-            None => Err(absent(self, id).await),
-        }
     }
 
     fn look_after(

@@ -68,7 +68,7 @@ impl<'a> Cells<'a> {
         };
         let path = format!("{}/execute", self.path);
         let body = serde_json::to_vec(&request)?;
-        let first = self.client.stream(Method::POST, &path, body.into(), &[]).await?;
+        let first = self.client.stream_to(Method::POST, &path, body.into(), &[]).await?;
         let ended = self.follow(first, &cell_id, editor).await;
         self.stdout.end()?;
         self.stderr.end()?;
@@ -89,7 +89,7 @@ impl<'a> Cells<'a> {
                 Some(first) => Ok(first),
                 None => {
                     let after = [("last-event-id", last_id.clone())];
-                    self.client.stream(Method::GET, &path, Default::default(), &after).await
+                    self.client.stream(&path, &after).await
                 }
             };
             let followed = match answer {
