@@ -7,7 +7,9 @@ use crate::{
     node::{ADMIN_TOKEN, Node},
     operator::Operator,
     outside::Outside,
+    person::Person,
     real_model::RealModel,
+    viewer::Viewer,
 };
 use serde_json::{Value, json};
 use std::{
@@ -45,6 +47,11 @@ pub(crate) struct World {
     pub(crate) waiting: tokio::task::JoinSet<Answer>,
     /// Names of images that are the scenario's own.
     pub(crate) tags: Vec<String>,
+    /// The name of code that may ask for a line.
+    pub(crate) asking: String,
+    pub(crate) viewer: Viewer,
+    /// Somebody at the command line.
+    pub(crate) person: Option<Person>,
     pub(crate) operator: Operator,
     /// Its node runs nothing on Podman.
     has_no_sandboxes: bool,
@@ -73,6 +80,9 @@ impl World {
             told: Arc::default(),
             waiting: tokio::task::JoinSet::new(),
             tags: Vec::new(),
+            asking: String::new(),
+            viewer: Viewer::default(),
+            person: None,
             operator: Operator::default(),
             has_no_sandboxes: false,
             kernel_has_no_landlock: false,

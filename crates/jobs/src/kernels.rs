@@ -11,6 +11,7 @@
 mod cell;
 mod drivers;
 mod run;
+mod stdin;
 mod verdict;
 
 pub(crate) use cell::{CellEnd, LiveCell};
@@ -22,7 +23,10 @@ use crate::JobError;
 use contracts::{
     CellId,
     code::Language,
-    link::{End, kernel::Cell},
+    link::{
+        End,
+        kernel::{Cell, Input},
+    },
 };
 use executor::{LinkError, Sandbox};
 use std::{
@@ -215,6 +219,7 @@ pub(crate) async fn begin(
         code: String::new(),
         env: Vec::new(),
         rich: false,
+        input: Input::None,
         output_bytes: 4096,
         display_bytes: 0,
         flood_bytes: 1 << 20,

@@ -5,9 +5,11 @@ mod code;
 mod exec;
 mod files;
 mod lifetime;
+mod terminals;
 
 pub use code::{CodeEnd, Running};
 pub use files::{Download, SessionFiles, Upload, Uploaded, Watching};
+pub use terminals::{Attachment, TerminalNews};
 
 use crate::{
     JobError, Node, admission, door, help,
@@ -89,6 +91,7 @@ pub(crate) struct LiveSession {
     plan: Plan,
     sandbox: Arc<Sandbox>,
     kernels: Kernels,
+    terminals: terminals::Terminals,
     view: SessionView,
     metrics: Arc<Metrics>,
     activity: Mutex<Activity>,
@@ -320,6 +323,7 @@ impl Node {
         };
         let session = Arc::new(LiveSession {
             kernels,
+            terminals: Default::default(),
             request,
             request_hash,
             plan,
@@ -367,6 +371,7 @@ pub(crate) async fn take_up(node: &Node, row: SessionRow) -> Result<(), JobError
             for kernel in session.sandbox.adopted_kernels() {
                 session.kernels.there_is(&kernel, Vec::new());
             }
+            node.take_up_terminals(&session);
             for (status, command) in interrupted {
                 match session.kernels.take_up(&status) {
                     Some(cell) => {

@@ -10,8 +10,8 @@ use crate::{
 use contracts::{
     CellId, Faults, SessionId, TaskId, Version,
     code::{
-        ExecuteRequest, ExecuteResponse, KernelRequest, Language, OpenRequest, OpenResponse,
-        OpenSession, OpenSessions,
+        CellInput, ExecuteRequest, ExecuteResponse, KernelRequest, Language, OpenRequest,
+        OpenResponse, OpenSession, OpenSessions,
     },
     problem::Problem,
     sandbox::SandboxSpec,
@@ -133,6 +133,7 @@ impl Node {
         if self.is_draining() {
             return Err(JobError::Draining);
         }
+        without_open_stdin(&request)?;
         let order = self.order(request, None)?;
         let spec = self.code_sandbox(order.lang, Default::default());
         let plan = admission::plan(self, &spec).await?;
@@ -194,6 +195,19 @@ impl Node {
         session.kernels.cell(cell).map(Running).ok_or(JobError::NotFound("cell"))
     }
 
+    /// A line for code that reads, or will. It waits for the code as on a terminal.
+    pub async fn cell_stdin(
+        &self,
+        id: &SessionId,
+        cell: &CellId,
+        input: CellInput,
+    ) -> Result<(), JobError> {
+        input.validate().map_err(JobError::Invalid)?;
+        let session = self.code_session(id).await?;
+        let _busy = Busy::begin(&session).await?;
+        session.kernels.feed(cell, input).await
+    }
+
     /// Interrupts what an interpreter runs, if it runs something.
     pub async fn interrupt(&self, id: &SessionId, which: KernelRequest) -> Result<bool, JobError> {
         let session = self.code_session(id).await?;
@@ -250,6 +264,12 @@ fn which_context(session: &LiveSession, which: &KernelRequest) -> String {
 
 fn task() -> Result<TaskId, JobError> {
     TaskId::new(TASK).map_err(|e| JobError::fault("id", e))
+}
+
+fn without_open_stdin(request: &ExecuteRequest) -> Result<(), JobError> {
+    let mut faults = Faults::default();
+    faults.require(!request.stdin_open, "stdin_open", "needs a session to be answered in");
+    faults.into_result().map_err(JobError::Invalid)
 }
 
 fn without_libraries(libraries: &[String]) -> Result<(), JobError> {
