@@ -14,6 +14,7 @@ pub mod inference;
 pub mod job;
 pub mod limits;
 pub mod link;
+pub mod packages;
 pub mod pool;
 pub mod problem;
 pub mod provider;

@@ -6,10 +6,12 @@
 //! ```
 
 use crate::{
-    Budget, Fetching, Identity, Outside, Policy, Roots, metrics::GateMetrics, policy::Current,
+    Budget, Fetching, Identity, Outside, Packages, Policy, Roots, metrics::GateMetrics, policy::Current,
     porter::Porter, routes::RouteTable,
 };
-use contracts::{egress::EgressUsage, inference::InferenceUsage};
+use contracts::{
+    egress::EgressUsage, inference::InferenceUsage, packages::Registries,
+};
 use relay::{Listener, ServeLimits, request::Forms};
 use std::{
     fmt,
@@ -37,6 +39,8 @@ pub(crate) struct Inner {
     pub(crate) routes: watch::Receiver<Arc<RouteTable>>,
     pub(crate) outside: Outside,
     pub(crate) metrics: GateMetrics,
+    /// None: no registry is served.
+    pub(crate) packages: OnceLock<Packages>,
     roots: Roots,
 }
 
@@ -73,9 +77,22 @@ impl Gate {
             routes,
             outside,
             metrics: GateMetrics::default(),
+            packages: OnceLock::new(),
             roots: Roots::default(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Serves these registries too. Others than the first don't count.
+    #[must_use]
+    pub fn with_packages(self, packages: Packages) -> Self {
+        self.inner.packages.get_or_init(|| packages);
+        self
+    }
+
+    pub fn has_registries(&self, registries: Registries) -> bool {
+        registries.is_empty()
+            || self.inner.packages.get().is_some_and(|packages| packages.serves(registries))
     }
 
     /// From the next call on.

@@ -2,6 +2,7 @@
 //! generative AI, with its dots as underscores.
 
 use crate::{Endpoint, Reading};
+use contracts::packages::Registry;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
@@ -35,11 +36,20 @@ struct Refused {
     reason: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Package {
+    registry: &'static str,
+    /// `hit`, `revalidated`, `stale` or `miss`.
+    source: &'static str,
+}
+
 pub struct GateMetrics {
     calls: Family<Call, Histogram>,
     tokens: Family<Tokens, Histogram>,
     first_token: Histogram,
     refused: Family<Refused, Counter>,
+    packages: Family<Package, Counter>,
+    package_bytes: Family<Package, Counter>,
     pub(crate) open: Gauge,
 }
 
@@ -52,6 +62,8 @@ impl Default for GateMetrics {
             tokens: Family::new_with_constructor(tokens),
             first_token: seconds(),
             refused: Family::default(),
+            packages: Family::default(),
+            package_bytes: Family::default(),
             open: Gauge::default(),
         }
     }
@@ -80,11 +92,20 @@ impl GateMetrics {
         );
         let ours = plain.sub_registry_with_prefix(ours);
         ours.register("gate_refused", "Calls that the gate refused", self.refused.clone());
+        ours.register("gate_packages", "Pages and files of registries", self.packages.clone());
+        let bytes = self.package_bytes.clone();
+        ours.register("gate_package_bytes", "Bytes of these that sandboxes were given", bytes);
         ours.register("gate_calls_open", "Calls under way", self.open.clone());
     }
 
     pub(crate) fn refused(&self, reason: &'static str) {
         self.refused.get_or_create(&Refused { reason }).inc();
+    }
+
+    pub(crate) fn package(&self, registry: Registry, source: &'static str, bytes: u64) {
+        let package = Package { registry: registry.name(), source };
+        self.packages.get_or_create(&package).inc();
+        self.package_bytes.get_or_create(&package).inc_by(bytes);
     }
 
     pub(crate) fn called(&self, endpoint: Endpoint, took: Duration, error: Option<&'static str>) {

@@ -147,6 +147,9 @@ async fn check_door(node: &Node, spec: &SandboxSpec) -> Result<(), JobError> {
         Some(gate) if spec.use_inference && !gate.has_upstream() => {
             "this node has no upstream and no route".to_owned()
         }
+        Some(gate) if !gate.has_registries(spec.registries()) => {
+            "this node does not serve all of these registries".to_owned()
+        }
         Some(_) => match node.inner.engine.sidecar().await {
             Ok(()) => return Ok(()),
             Err(error) if error.is_callers() => error.to_string(),
@@ -157,6 +160,7 @@ async fn check_door(node: &Node, spec: &SandboxSpec) -> Result<(), JobError> {
         ("sandbox.use_inference", spec.use_inference),
         ("sandbox.egress", !spec.egress.is_empty()),
         ("sandbox.egress_policy", spec.egress_policy.is_some()),
+        ("sandbox.packages", !spec.packages.is_empty()),
     ];
     let mut faults = Faults::default();
     for (field, _) in asked.into_iter().filter(|(_, is_asked)| *is_asked) {

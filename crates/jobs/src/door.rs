@@ -36,11 +36,13 @@ pub(crate) fn admit(
     let door = door.ok_or_else(|| no_way("the sandbox has no door"))?;
     let inference = spec.inference.clone().unwrap_or_default();
     let caps = spec.use_inference.then(|| gate.policy().caps);
+    let fetching = Fetching::new(plan.egress.clone().unwrap_or_default());
+    fetching.set_packages(spec.registries());
     let tenant = Tenant {
         task: task.to_owned(),
         job: owner.to_owned(),
         budget: caps.map(|caps| Budget::new(caps.and(inference.budget))),
-        fetching: Fetching::new(plan.egress.clone().unwrap_or_default()),
+        fetching,
         models: inference.models,
     };
     match door.admit(tenant) {

@@ -1,16 +1,24 @@
 //! What one job may fetch at the moment, and what it has fetched so far.
 
 use crate::egress::{Direction, Policy, Reason, Traffic};
-use contracts::egress::EgressUsage;
+use contracts::{
+    egress::EgressUsage,
+    packages::{Registries, Registry},
+};
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+    atomic::{
+        AtomicU8, AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+    },
 };
 use tokio::sync::watch;
 
 #[derive(Debug)]
 pub struct Fetching {
     policy: watch::Sender<Arc<Policy>>,
+    /// Registries that packages may come from now.
+    packages: AtomicU8,
     traffic: Traffic,
     allowed: AtomicU64,
     refused: AtomicU64,
@@ -20,10 +28,20 @@ impl Fetching {
     pub fn new(policy: Arc<Policy>) -> Arc<Self> {
         Arc::new(Self {
             policy: watch::Sender::new(policy),
+            packages: 0.into(),
             traffic: Traffic::default(),
             allowed: 0.into(),
             refused: 0.into(),
         })
+    }
+
+    /// From the next request on. What is on its way still arrives.
+    pub fn set_packages(&self, registries: Registries) {
+        self.packages.store(registries.bits(), Release);
+    }
+
+    pub(crate) fn may_install(&self, registry: Registry) -> bool {
+        Registries::from_bits(self.packages.load(Acquire)).holds(registry)
     }
 
     pub fn policy(&self) -> Arc<Policy> {
@@ -48,15 +66,15 @@ impl Fetching {
         self.policy.subscribe()
     }
 
-    pub(super) fn spend(&self, direction: Direction, bytes: usize) -> Result<(), Reason> {
+    pub(crate) fn spend(&self, direction: Direction, bytes: usize) -> Result<(), Reason> {
         self.traffic.spend(&self.policy.borrow(), direction, bytes as u64)
     }
 
-    pub(super) fn count_allowed(&self) {
+    pub(crate) fn count_allowed(&self) {
         self.allowed.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn count_refused(&self) {
+    pub(crate) fn count_refused(&self) {
         self.refused.fetch_add(1, Relaxed);
     }
 }
