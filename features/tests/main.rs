@@ -5,6 +5,7 @@ mod http;
 mod node;
 mod operator;
 mod outside;
+mod registries;
 mod steps;
 mod world;
 

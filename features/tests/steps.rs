@@ -10,6 +10,7 @@ mod jobs;
 mod kernels;
 mod keys;
 mod node;
+mod packages;
 mod pool;
 mod programs;
 mod providers;

@@ -6,6 +6,7 @@ use crate::{
     node::{ADMIN_TOKEN, Node},
     operator::Operator,
     outside::Outside,
+    registries::Registries,
 };
 use serde_json::{Value, json};
 use std::{
@@ -25,6 +26,8 @@ pub(crate) struct World {
     pub(crate) model: Option<DevModel>,
     /// A server in the world outside; it ends with the world.
     pub(crate) outside: Option<Outside>,
+    /// Registries of packages; they end with the world.
+    pub(crate) registries: Option<Registries>,
     pub(crate) settings: Vec<(String, String)>,
     /// Drawn per scenario: the name of everything that it makes.
     pub(crate) task_id: String,
@@ -53,6 +56,7 @@ impl World {
             node: None,
             model: None,
             outside: None,
+            registries: None,
             settings: Vec::new(),
             task_id: format!("bdd-{name}"),
             jobs: 0,

@@ -2,7 +2,6 @@
 //! generative AI, with its dots as underscores.
 
 use crate::{Endpoint, Reading};
-use contracts::packages::Registry;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
@@ -102,8 +101,8 @@ impl GateMetrics {
         self.refused.get_or_create(&Refused { reason }).inc();
     }
 
-    pub(crate) fn package(&self, registry: Registry, source: &'static str, bytes: u64) {
-        let package = Package { registry: registry.name(), source };
+    pub(crate) fn package(&self, registry: &'static str, source: &'static str, bytes: u64) {
+        let package = Package { registry, source };
         self.packages.get_or_create(&package).inc();
         self.package_bytes.get_or_create(&package).inc_by(bytes);
     }

@@ -57,7 +57,7 @@ pub(crate) async fn answer(inner: &Inner, tenant: &Tenant, head: &Parts) -> Answ
         }
     };
     if let (Some(registry), Some(source)) = (told.registry, told.source) {
-        inner.metrics.package(registry, source.code(), told.bytes);
+        inner.metrics.package(registry.name(), source.code(), told.bytes);
     }
     told.write(tenant, began, "allow", None, StatusCode::OK);
     answer

@@ -46,7 +46,8 @@ pub(super) struct Meta {
     pub(super) etag: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) modified: Option<String>,
-    bytes: u64,
+    /// Set when it is kept.
+    pub(super) bytes: u64,
 }
 
 /// A thing that was found, open: it stays readable when it is thrown out meanwhile.
@@ -117,10 +118,6 @@ impl Store {
 
     fn index(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        self.index().bytes
     }
 
     pub(super) fn find(&self, key: &Key) -> Option<Found> {
@@ -305,7 +302,7 @@ mod tests {
         }
         assert!(store.find(&key).is_none());
         assert!(!path.exists());
-        assert_eq!(store.bytes(), 0);
+        assert_eq!(store.index().bytes, 0);
     }
 
     #[test]
@@ -320,6 +317,6 @@ mod tests {
         }
         assert!(store.index().entries.len() <= 5);
         put(&store, "large", &[0; 20_000]);
-        assert!(store.bytes() <= 10_000);
+        assert!(store.index().bytes <= 10_000);
     }
 }
