@@ -58,7 +58,9 @@ pub(crate) fn environment(
     if ways.egress {
         env.extend(env::EGRESS);
     }
-    env.extend(clients(ways.packages));
+    for (name, value) in clients(ways.packages) {
+        env.insert(name, value);
+    }
     env.extend(asked.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     // One that the node does not set for this sandbox is not the caller's to set either.
     env.retain(|name, _| !env::RESERVED.contains(name));
