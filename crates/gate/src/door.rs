@@ -20,7 +20,7 @@ use std::{
 };
 use tokio::{
     net::UnixListener,
-    sync::{mpsc, watch},
+    sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, mpsc, watch},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -57,6 +57,8 @@ pub struct Tenant {
 }
 
 pub struct Door {
+    /// One install at a time, so that the end of one is not the end of another.
+    installing: AsyncMutex<()>,
     porter: Arc<Porter>,
     tenant: Arc<OnceLock<Tenant>>,
     stop: CancellationToken,
@@ -128,7 +130,8 @@ impl Gate {
         let listener = Listener::Unix(listener);
         let limits = ServeLimits { forms: Forms::Forwarded, ..limits() };
         serving.spawn(relay::serve(listener, Arc::clone(&porter), limits, stop.clone()));
-        Door { porter, tenant, stop, serving: Mutex::new(serving) }
+        let installing = AsyncMutex::default();
+        Door { installing, porter, tenant, stop, serving: Mutex::new(serving) }
     }
 }
 
@@ -163,6 +166,16 @@ impl Door {
         self.tenant.set(tenant).is_ok()
     }
 
+    /// Registries too, for as long as the answer lives. None: it is open to nobody.
+    pub async fn let_install(&self, registries: Registries) -> Option<Install<'_>> {
+        let fetching = &self.tenant.get()?.fetching;
+        let alone = self.installing.lock().await;
+        let before = fetching.packages();
+        fetching.set_packages(before.and(registries));
+        fetching.watch_files(true);
+        Some(Install { fetching, before, _alone: alone })
+    }
+
     /// What the job has spent so far.
     pub fn usage(&self) -> Option<InferenceUsage> {
         self.tenant.get().and_then(|tenant| Some(tenant.budget.as_ref()?.usage()))
@@ -178,5 +191,26 @@ impl Door {
         self.stop.cancel();
         let mut serving = std::mem::take(&mut *self.serving());
         while serving.join_next().await.is_some() {}
+    }
+}
+
+/// An install that may reach its registries.
+pub struct Install<'a> {
+    fetching: &'a Fetching,
+    before: Registries,
+    _alone: AsyncMutexGuard<'a, ()>,
+}
+
+impl Install<'_> {
+    /// The files of PyPI that it was given, as paths on the gate, in order. None: too many to tell.
+    pub fn taken(&self) -> Option<Vec<String>> {
+        self.fetching.watch_files(false)
+    }
+}
+
+impl Drop for Install<'_> {
+    fn drop(&mut self) {
+        self.fetching.watch_files(false);
+        self.fetching.set_packages(self.before);
     }
 }

@@ -6,7 +6,7 @@ use contracts::{
     packages::{Registries, Registry},
 };
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{
         AtomicU8, AtomicU64,
         Ordering::{Acquire, Relaxed, Release},
@@ -14,11 +14,16 @@ use std::sync::{
 };
 use tokio::sync::watch;
 
+/// An install of more files is not one to repeat.
+const MAX_FILES_GIVEN: usize = 512;
+
 #[derive(Debug)]
 pub struct Fetching {
     policy: watch::Sender<Arc<Policy>>,
     /// Registries that packages may come from now.
     packages: AtomicU8,
+    /// Files of packages that were given while somebody wants to know.
+    given: Mutex<Option<Vec<String>>>,
     traffic: Traffic,
     allowed: AtomicU64,
     refused: AtomicU64,
@@ -29,6 +34,7 @@ impl Fetching {
         Arc::new(Self {
             policy: watch::Sender::new(policy),
             packages: 0.into(),
+            given: Mutex::default(),
             traffic: Traffic::default(),
             allowed: 0.into(),
             refused: 0.into(),
@@ -40,8 +46,28 @@ impl Fetching {
         self.packages.store(registries.bits(), Release);
     }
 
+    pub(crate) fn packages(&self) -> Registries {
+        Registries::from_bits(self.packages.load(Acquire))
+    }
+
+    /// Remembers files that are given from now on, or gives them back.
+    pub(crate) fn watch_files(&self, begin: bool) -> Option<Vec<String>> {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *given, begin.then(Vec::new))
+    }
+
+    pub(crate) fn file_given(&self, path: &str) {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(files) = given.as_mut() {
+            files.push(path.to_owned());
+            if files.len() > MAX_FILES_GIVEN {
+                *given = None;
+            }
+        }
+    }
+
     pub(crate) fn may_install(&self, registry: Registry) -> bool {
-        Registries::from_bits(self.packages.load(Acquire)).holds(registry)
+        self.packages().holds(registry)
     }
 
     pub fn policy(&self) -> Arc<Policy> {

@@ -106,6 +106,9 @@ async fn given(
     tenant.fetching.spend(Direction::In, 1)?;
     let (found, source) = get(packages, &asked).await?;
     tenant.fetching.spend(Direction::In, usize::try_from(found.bytes()).unwrap_or(usize::MAX))?;
+    if matches!(asked, Asked::Release { .. }) {
+        tenant.fetching.file_given(head.uri.path());
+    }
     (told.source, told.bytes) = (Some(source), found.bytes());
     let content_type = HeaderValue::from_str(&found.meta.content_type);
     let mut answer = Response::new(AnswerBody::Other(Kept::new(found).boxed_unsync()));
