@@ -25,6 +25,7 @@ Feature: Packages
     And the node dies, and the uplink is cut
     And a job that may install from "pypi" runs pip for "cowsay"
     Then what was installed says "moo"
+    And the audit has a line of the package with "stale"
 
   Scenario: A file that is not what its index says reaches nobody
     Given a node, and registries outside

@@ -21,6 +21,9 @@ use tokio::task::spawn_blocking;
 const USUAL_AGE: Duration = Duration::from_secs(600);
 const MAX_AGE: Duration = Duration::from_secs(3600);
 
+/// An install reads a page, and then files by it: for so long it is one page.
+const ONE_INSTALL: Duration = Duration::from_secs(10);
+
 pub(super) enum Kind {
     /// Of PyPI.
     Project(String),
@@ -59,9 +62,13 @@ impl Kind {
         }
     }
 
-    /// Files of an archive refer to each other, and one that changed must be seen with the others.
-    fn usual_age(&self) -> Duration {
-        if matches!(self, Self::AsItIs) { Duration::ZERO } else { USUAL_AGE }
+    /// How long it holds. Files of an archive refer to each other, and one that changed must be seen
+    /// with the others.
+    fn age(&self, told: Option<Duration>) -> Duration {
+        match self {
+            Self::AsItIs => Duration::ZERO,
+            _ => told.unwrap_or(USUAL_AGE).clamp(ONE_INSTALL, MAX_AGE),
+        }
     }
 }
 
@@ -109,8 +116,7 @@ impl Packages {
     ) -> Result<Option<(Found, Found)>, Failure> {
         let _place = self.pages.acquire().await.map_err(|_| Failure::Stopped)?;
         let answer = origin.get(path, kind.accept(), known).await.map_err(Failure::Away)?;
-        let age = origin::max_age(answer.headers()).unwrap_or(kind.usual_age()).min(MAX_AGE);
-        let fresh_until = Instant::now() + age;
+        let fresh_until = Instant::now() + kind.age(origin::max_age(answer.headers()));
         match answer.status() {
             StatusCode::NOT_MODIFIED if known.is_some() => {
                 self.store.freshen(&keys.raw, fresh_until);
