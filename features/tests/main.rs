@@ -2,10 +2,13 @@
 
 mod dev_model;
 mod http;
+mod kernel;
 mod node;
 mod operator;
 mod outside;
+mod real_model;
 mod registries;
+mod server;
 mod steps;
 mod world;
 

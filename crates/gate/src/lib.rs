@@ -32,7 +32,7 @@ pub use door::{Door, Gate, Install, Tenant};
 pub use fetch::{Fetching, Outside};
 pub use identity::{Identity, IdentityError, Roots};
 pub use metrics::GateMetrics;
-pub use models::{ModelMap, Unlisted, answer, loaded};
+pub use models::{ModelMap, Offer, Unlisted, answer, loaded};
 pub use packages::{Packages, PackagesConfig};
 pub use policy::Policy;
 pub use refusal::{Kind, Refusal};

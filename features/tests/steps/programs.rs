@@ -41,7 +41,7 @@ async fn run(world: &mut World, program: String, cases: String, env: Value) {
 }
 
 /// What the program said of each case, in their order.
-fn said(world: &World) -> Vec<Value> {
+pub(crate) fn said(world: &World) -> Vec<Value> {
     let result = world.last().json();
     let stdout = result["stdout"].as_str().expect("output");
     let lines: Vec<Value> = stdout
