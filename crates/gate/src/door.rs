@@ -177,6 +177,11 @@ impl Door {
         self.tenant.set(tenant).is_ok()
     }
 
+    /// Whether somebody was admitted.
+    pub fn is_open(&self) -> bool {
+        self.tenant.get().is_some()
+    }
+
     /// Registries too, for as long as the answer lives. None: it is open to nobody.
     pub async fn let_install(&self, registries: Registries) -> Option<Install<'_>> {
         let fetching = &self.tenant.get()?.fetching;

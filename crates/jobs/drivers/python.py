@@ -13,6 +13,7 @@ def main():
     import base64
     import builtins
     import fcntl
+    import importlib
     import inspect
     import json
     import linecache
@@ -326,6 +327,12 @@ def main():
         word, first, second = fields
         if word == "env":
             os.environ[first] = second
+            if first == "PYTHONPATH":
+                # Modules were installed there since this process began, or since it last looked.
+                for folder in reversed(second.split(":")):
+                    if folder and folder not in sys.path:
+                        sys.path.insert(1, folder)
+                importlib.invalidate_caches()
         elif word == "cell":
             identity, wish, _dialect = first.split(" ")
             mode["rich"] = wish == "rich"

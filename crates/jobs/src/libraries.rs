@@ -8,6 +8,7 @@
 
 use crate::{
     JobError, Node,
+    kernels::{CellEnd, Kernels},
     live::Plan,
     prepare,
     supervise::{End, SIGTERM, Watch},
@@ -62,9 +63,9 @@ pub(crate) struct Place<'a> {
 
 /// The client's own words, and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Complaint {
-    pub(crate) exit_code: i32,
-    pub(crate) said: String,
+pub struct Complaint {
+    pub exit_code: i32,
+    pub said: String,
 }
 
 /// What sets came down to.
@@ -149,6 +150,23 @@ impl Complaint {
 }
 
 impl Place<'_> {
+    /// Before code that needs them: what there is to say when they can't be had is the code's end.
+    pub(crate) async fn furnish(
+        &self,
+        libraries: &Libraries,
+        kernels: &Kernels,
+    ) -> Result<(), CellEnd> {
+        match self.install(libraries).await {
+            Ok(Ok(())) => {
+                kernels.furnish(libraries.env(&self.sandbox.places()));
+                Ok(())
+            }
+            Ok(Err(complaint)) => Err(CellEnd::Answer(Arc::new(complaint.answer()))),
+            Err(JobError::Draining) => Err(CellEnd::Left),
+            Err(error) => Err(CellEnd::Problem(error.problem())),
+        }
+    }
+
     pub(crate) async fn install(
         &self,
         libraries: &Libraries,

@@ -30,6 +30,11 @@ impl Ways {
         Self { inference: door, ..Self::default() }
     }
 
+    /// Of a package client that the node runs.
+    pub(crate) fn to_install(packages: Registries) -> Self {
+        Self { inference: false, egress: true, packages }
+    }
+
     pub(crate) fn of(spec: &SandboxSpec) -> Self {
         Self {
             inference: spec.use_inference,

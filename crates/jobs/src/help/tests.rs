@@ -17,6 +17,7 @@ fn plan() -> Plan {
         limits: Limits::DEFAULT,
         timeout: Duration::from_secs(7),
         egress: None,
+        installs: Default::default(),
     }
 }
 
