@@ -1,7 +1,7 @@
 """Registries of one scenario: PyPI's index and npm's, with one small package each, made on the spot.
 
-Prints its port, then a line for each request. `cowsay` for Python says a word when it is imported; its
-wheel `tampered` is not what the index says.
+Prints its port, then a line for each request. `cowsay` and `mooing` have a word to say;
+the file of `tampered` is not what the index says.
 """
 
 import base64
@@ -38,7 +38,7 @@ def tarball(name):
     return buffer.getvalue()
 
 
-WHEELS = {name: wheel(name) for name in ("cowsay", "tampered")}
+WHEELS = {name: wheel(name) for name in ("cowsay", "mooing", "tampered")}
 TARBALL = tarball("cowsay")
 
 

@@ -65,3 +65,8 @@ Feature: Packages
     Given a node with the host's own index
     When a job that may install from "pypi" runs pip for "six"
     Then what was installed is "six"
+
+  Scenario: A package of Debian is fetched with its signature, and unpacked
+    Given a node with the host's own archive
+    When a job that may install from "debian" runs apt for "hello"
+    Then what was installed says "Hello, world!"

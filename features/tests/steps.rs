@@ -11,6 +11,7 @@ mod jobs;
 mod kernels;
 mod keys;
 mod landlock;
+mod libraries;
 mod lifetimes;
 mod node;
 mod packages;

@@ -24,7 +24,7 @@ pub(crate) fn session(world: &World) -> String {
     format!("/sessions/{}", world.notes.last().expect("a session"))
 }
 
-async fn execute(world: &mut World, code: &str, more: Value) -> Answer {
+pub(super) async fn execute(world: &mut World, code: &str, more: Value) -> Answer {
     let mut request = json!({"code": unescaped(code).replace("\\\\", "\\"), "libraries": []});
     let fields = request.as_object_mut().expect("an object");
     fields.extend(more.as_object().cloned().unwrap_or_default());

@@ -15,12 +15,23 @@ connection.endheaders()
 answer = connection.getresponse()
 print(answer.status, answer.read().decode())";
 
+/// Apt for a user who may write beneath the workspace alone.
+const APT: &str = "set -e
+mkdir -p apt/lists/partial apt/cache/archives/partial apt/empty
+echo 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://127.0.0.1:11434/packages/debian bookworm main' > apt/sources.list
+aptly() {
+  apt-get -qq -o Dir::State=$PWD/apt -o Dir::State::status=/var/lib/dpkg/status \\
+    -o Dir::Cache=$PWD/apt/cache -o Dir::Etc::SourceList=$PWD/apt/sources.list \\
+    -o Dir::Etc::SourceParts=$PWD/apt/empty -o APT::Sandbox::User= \"$@\" >&2
+}
+";
+
 fn registries(world: &World) -> &Registries {
     world.registries.as_ref().expect("registries outside")
 }
 
 #[given("a node, and registries outside")]
-async fn node_and_registries(world: &mut World) {
+pub(super) async fn node_and_registries(world: &mut World) {
     let registries = Registries::start().await;
     let root = format!("http://127.0.0.1:{}", registries.port);
     for (name, value) in [
@@ -31,6 +42,19 @@ async fn node_and_registries(world: &mut World) {
         world.settings.push((name.to_owned(), value));
     }
     world.registries = Some(registries);
+    world.start().await;
+}
+
+/// The first archive that the host's own apt has.
+#[given("a node with the host's own archive")]
+async fn node_with_archive(world: &mut World) {
+    let script = "apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -m 1 debian$";
+    let asked = tokio::process::Command::new("sh").args(["-c", script]).output().await;
+    let archive = asked.expect("apt is on this host").stdout;
+    let archive = String::from_utf8_lossy(&archive).trim().to_owned();
+    if archive.starts_with("http") {
+        world.settings.push(("PACKAGES_DEBIAN_URL".to_owned(), archive));
+    }
     world.start().await;
 }
 
@@ -71,6 +95,12 @@ async fn npm(world: &mut World, registry: String, package: String) {
     let script = format!(
         "npm install --silent {package} && node -e 'console.log(require(\"{package}\"))'"
     );
+    run(world, &["sh", "-c", &script], json!({}), &[&registry]).await;
+}
+
+#[when(expr = "a job that may install from {string} runs apt for {string}")]
+async fn apt(world: &mut World, registry: String, package: String) {
+    let script = format!("{APT} aptly update && aptly download {package} && dpkg -x {package}_*.deb root && root/usr/bin/{package}");
     run(world, &["sh", "-c", &script], json!({}), &[&registry]).await;
 }
 
