@@ -120,7 +120,9 @@ fn is_npm_spec(text: &str) -> bool {
     };
     let (name, version) = rest.split_once('@').unwrap_or((rest, "latest"));
     let version = version.trim_start_matches(['^', '~', '>', '<', '=']);
-    scope.is_none_or(|scope| is_name(scope, b"-_.")) && is_name(name, b"-_.") && is_name(version, b"-+.")
+    scope.is_none_or(|scope| is_name(scope, b"-_."))
+        && is_name(name, b"-_.")
+        && is_name(version, b"-+.")
 }
 
 fn is_name(text: &str, also: &[u8]) -> bool {
@@ -140,10 +142,25 @@ mod tests {
 
     #[test]
     fn a_library_is_a_name_with_a_version_at_most() {
-        for library in ["flask", "Flask", "ruamel.yaml", "numpy==2.1.*", "a>=1,<2", "uvicorn[standard]~=0.30", "torch==2.4.0+cpu"] {
+        for library in [
+            "flask",
+            "Flask",
+            "ruamel.yaml",
+            "numpy==2.1.*",
+            "a>=1,<2",
+            "uvicorn[standard]~=0.30",
+            "torch==2.4.0+cpu",
+        ] {
             assert!(is_library(Language::Python, library), "{library}");
         }
-        for library in ["lodash", "lodash@4.17.21", "@types/node", "@types/node@^20.1.0", "a@next", "a@>=1.0.0"] {
+        for library in [
+            "lodash",
+            "lodash@4.17.21",
+            "@types/node",
+            "@types/node@^20.1.0",
+            "a@next",
+            "a@>=1.0.0",
+        ] {
             assert!(is_library(Language::JavaScript, library), "{library}");
         }
     }
@@ -152,10 +169,34 @@ mod tests {
     fn what_a_client_could_take_for_more_is_refused() {
         let long = "a".repeat(300);
         for library in [
-            "", "-r", "--index-url=https://evil.example", "-e.", ".", "./a", "/a", "a b", "a\n-r b", "a;b",
-            "https://evil.example/a.whl", "git+https://evil.example/a", "a @ https://evil.example", "file:a",
-            "a@file:x", "a@npm:b", "a@git+ssh://x", "@a", "@/a", "a@", "a==", "a[", "a[-x]", "a,b", "a==1 --pre",
-            "a\0", "\u{e4}", &long,
+            "",
+            "-r",
+            "--index-url=https://evil.example",
+            "-e.",
+            ".",
+            "./a",
+            "/a",
+            "a b",
+            "a\n-r b",
+            "a;b",
+            "https://evil.example/a.whl",
+            "git+https://evil.example/a",
+            "a @ https://evil.example",
+            "file:a",
+            "a@file:x",
+            "a@npm:b",
+            "a@git+ssh://x",
+            "@a",
+            "@/a",
+            "a@",
+            "a==",
+            "a[",
+            "a[-x]",
+            "a,b",
+            "a==1 --pre",
+            "a\0",
+            "\u{e4}",
+            &long,
         ] {
             assert!(!is_library(Language::Python, library), "{library}");
             assert!(!is_library(Language::TypeScript, library), "{library}");
@@ -165,7 +206,8 @@ mod tests {
 
     #[test]
     fn registries_are_what_was_put_in() {
-        let some: Registries = [Registry::Npm, Registry::Debian, Registry::Npm].into_iter().collect();
+        let some: Registries =
+            [Registry::Npm, Registry::Debian, Registry::Npm].into_iter().collect();
         assert!(some.holds(Registry::Npm) && some.holds(Registry::Debian));
         assert!(!some.holds(Registry::Pypi) && !some.is_empty());
         assert_eq!(Registries::from_bits(some.bits()), some);

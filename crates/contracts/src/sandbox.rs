@@ -1,7 +1,10 @@
 //! What code inside a sandbox finds, and how a sandbox is described to the node.
 
 use crate::{
-    Faults, ImageRef, egress::RuleSpec, file::InputFile, inference::InferenceSpec,
+    Faults, ImageRef,
+    egress::RuleSpec,
+    file::InputFile,
+    inference::InferenceSpec,
     limits::LimitsRequest,
     packages::{Registries, Registry},
 };

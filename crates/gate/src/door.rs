@@ -9,9 +9,7 @@ use crate::{
     Budget, Fetching, Identity, Offer, Outside, Packages, Policy, Roots, metrics::GateMetrics,
     policy::Current, porter::Porter, routes::RouteTable,
 };
-use contracts::{
-    egress::EgressUsage, inference::InferenceUsage, packages::Registries,
-};
+use contracts::{egress::EgressUsage, inference::InferenceUsage, packages::Registries};
 use relay::{Listener, ServeLimits, request::Forms};
 use std::{
     fmt,

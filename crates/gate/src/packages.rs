@@ -162,7 +162,8 @@ impl Packages {
         if let Some(found) = self.find(&key).await? {
             return Ok((found, Source::Hit));
         }
-        let (page, wanted) = (self.project(project).await?.raw, (sha256.to_owned(), file.to_owned()));
+        let (page, wanted) =
+            (self.project(project).await?.raw, (sha256.to_owned(), file.to_owned()));
         let url = self.looked_up(move || {
             let releases = pypi::read(&page.meta.content_type, &page.read().ok()?)?;
             let is_it = |it: &pypi::Release| it.sha256 == wanted.0 && it.file == wanted.1;

@@ -148,11 +148,7 @@ pub(crate) async fn plan_to_install(
 }
 
 /// Never a silent run without: a node that can't says so.
-async fn check_door(
-    node: &Node,
-    spec: &SandboxSpec,
-    installs: Registries,
-) -> Result<(), JobError> {
+async fn check_door(node: &Node, spec: &SandboxSpec, installs: Registries) -> Result<(), JobError> {
     if !door::is_asked(spec) && installs.is_empty() {
         return Ok(());
     }

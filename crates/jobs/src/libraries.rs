@@ -10,6 +10,7 @@ use crate::{
     JobError, Node,
     kernels::{CellEnd, Kernels},
     live::Plan,
+    outcome::{self, Verdict},
     prepare,
     supervise::{End, SIGTERM, Watch},
 };
@@ -17,7 +18,7 @@ use contracts::{
     Faults,
     code::{ExecuteResponse, Language},
     job::{Reason, Status},
-    link::{Command, End as Ended, Stream},
+    link::{Command, Stream},
     packages::{Registries, Registry, check_libraries},
 };
 use executor::{Places, Sandbox};
@@ -31,6 +32,8 @@ use tokio_util::sync::CancellationToken;
 
 /// For one install. What takes longer wants an image of its own.
 const INSTALL_TIME: Duration = Duration::from_secs(300);
+/// As the shell's `timeout` says it.
+const TIMED_OUT: i32 = 124;
 const OUTPUT_BYTES: u64 = 64 << 10;
 const FLOOD_BYTES: u64 = 64 << 20;
 
@@ -105,12 +108,28 @@ impl Libraries {
         let target = folder(places);
         let options: &[&str] = match self.registry() {
             Registry::Pypi => &[
-                "python3", "-m", "pip", "install", "--quiet", "--no-input", "--prefer-binary",
-                "--upgrade", "--target", &target, "--",
+                "python3",
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--no-input",
+                "--prefer-binary",
+                "--upgrade",
+                "--target",
+                &target,
+                "--",
             ],
             _ => &[
-                "npm", "install", "--no-save", "--no-package-lock", "--prefer-offline",
-                "--loglevel=error", "--prefix", &places.workspace, "--",
+                "npm",
+                "install",
+                "--no-save",
+                "--no-package-lock",
+                "--prefer-offline",
+                "--loglevel=error",
+                "--prefix",
+                &places.workspace,
+                "--",
             ],
         };
         options.iter().map(|option| (*option).to_owned()).chain(self.names.clone()).collect()
@@ -139,7 +158,9 @@ impl Complaint {
             cell_id: None,
             status: Some(Status::Failed),
             reason: Some(Reason::Exit),
-            detail: Some("its libraries could not be installed; nothing of the code ran".to_owned()),
+            detail: Some(
+                "its libraries could not be installed; nothing of the code ran".to_owned(),
+            ),
             kernel: None,
             truncated: None,
             results: None,
@@ -205,6 +226,7 @@ impl Place<'_> {
         let places = self.sandbox.places();
         let reserved = prepare::reserved(&places, Vec::new());
         let ways = prepare::Ways::to_install(libraries.registries());
+        let before = self.sandbox.counters().await;
         let began = Instant::now();
         let mut exec = self
             .sandbox
@@ -223,7 +245,7 @@ impl Place<'_> {
                 output_bytes: OUTPUT_BYTES,
                 flood_bytes: FLOOD_BYTES,
                 sole: false,
-                backstop_ms: 2 * INSTALL_TIME.as_millis() as u64,
+                backstop_ms: (2 * INSTALL_TIME).as_millis() as u64,
             })
             .await?;
         let never = CancellationToken::new();
@@ -244,22 +266,32 @@ impl Place<'_> {
                 said.extend_from_slice(data);
             }
         });
-        let exit_code = match end.await {
+        let verdict = match end.await {
             End::Left => return Err(JobError::Draining),
             End::Lost(_) => return Err(executor::LinkError::Lost.into()),
             End::Exited(exited, intent) => {
                 self.sandbox.forget(exec.id()).await?;
-                match exited.end {
-                    Ended::Code(0) if intent.is_none() => return Ok(Ok(())),
-                    Ended::Code(code) if code != 0 => code,
-                    // Ended by a signal, or by its time.
-                    _ => 1,
-                }
+                let oom = self.sandbox.counters().await.oom_kills > before.oom_kills;
+                outcome::judge(&exited, intent, oom)
             }
         };
-        let tail = &said[said.len().saturating_sub(MAX_SAID_BYTES)..];
-        Ok(Err(Complaint { exit_code, said: String::from_utf8_lossy(tail).into_owned() }))
+        Ok(complaint(&verdict, &said).map_or(Ok(()), Err))
     }
+}
+
+/// None: it went well.
+fn complaint(verdict: &Verdict, said: &[u8]) -> Option<Complaint> {
+    let (exit_code, how) = match (verdict.status, verdict.exit_code, &verdict.detail) {
+        (Status::Completed, ..) => return None,
+        (Status::Timeout, ..) => (TIMED_OUT, "it took too long".to_owned()),
+        (_, code, Some(detail)) => (code.unwrap_or(1), detail.clone()),
+        (_, code, None) => match verdict.signal {
+            Some(signal) => (code.unwrap_or(1), format!("signal {signal} ended it")),
+            None => (code.unwrap_or(1), String::new()),
+        },
+    };
+    let tail = &said[said.len().saturating_sub(MAX_SAID_BYTES)..];
+    Some(Complaint { exit_code, said: String::from_utf8_lossy(tail).into_owned() + &how })
 }
 
 /// For a sandbox that was made without a sidecar.

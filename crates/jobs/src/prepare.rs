@@ -82,11 +82,14 @@ pub(crate) fn ways_out(spec: &SandboxSpec) -> BTreeMap<String, String> {
 
 /// How package clients are told of the gate. Apt has no variable for it.
 fn clients(registries: Registries) -> impl Iterator<Item = (&'static str, &'static str)> {
-    registries.iter().flat_map(|registry| match registry {
-        Registry::Pypi => &env::PYPI[..],
-        Registry::Npm => &env::NPM[..],
-        Registry::Debian => &[],
-    }).copied()
+    registries
+        .iter()
+        .flat_map(|registry| match registry {
+            Registry::Pypi => &env::PYPI[..],
+            Registry::Npm => &env::NPM[..],
+            Registry::Debian => &[],
+        })
+        .copied()
 }
 
 pub(crate) fn session_ids(task: &TaskId, session: &SessionId) -> Vec<(&'static str, String)> {

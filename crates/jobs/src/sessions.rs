@@ -4,8 +4,8 @@ mod busy;
 mod code;
 mod exec;
 mod files;
-mod lifetime;
 mod libraries;
+mod lifetime;
 
 pub use code::{CodeEnd, Running};
 pub use files::{Download, SessionFiles, Upload, Uploaded, Watching};

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const IMAGE: &str = "localhost/pinfold/installers:latest";
 
 fn images(world: &mut World) {
-    for name in ["SESSION_IMAGE_PYTHON", "SESSION_IMAGE_JAVASCRIPT"] {
+    for name in ["SESSION_IMAGE_PYTHON", "SESSION_IMAGE_NODE"] {
         world.settings.push((name.to_owned(), IMAGE.to_owned()));
     }
 }
@@ -26,9 +26,10 @@ async fn can_install(world: &mut World) {
 #[given("a node that keeps sandboxes for sessions that install, and registries outside")]
 async fn keeps_sandboxes(world: &mut World) {
     images(world);
-    let shapes = json!([{"image": IMAGE, "kernel": "python", "use_inference": true, "min": 2, "max": 2}]);
+    let shapes =
+        json!([{"image": IMAGE, "kernel": "python", "use_inference": true, "min": 2, "max": 2}]);
     world.settings.push(("POOL_SHAPES".to_owned(), shapes.to_string()));
-    world.settings.push(("POOL_MAX".to_owned(), "2".to_owned()));
+    world.settings.push(("POOL_MAX".to_owned(), "8".to_owned()));
     node_and_registries(world).await;
     World::until("two sandboxes wait", || async {
         let ready = world.node().caller.get("/v1/worker/pool").await;

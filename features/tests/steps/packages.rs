@@ -48,7 +48,8 @@ pub(super) async fn node_and_registries(world: &mut World) {
 /// The first archive that the host's own apt has.
 #[given("a node with the host's own archive")]
 async fn node_with_archive(world: &mut World) {
-    let script = "apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -m 1 debian$";
+    let script =
+        "apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -m 1 debian$";
     let asked = tokio::process::Command::new("sh").args(["-c", script]).output().await;
     let archive = asked.expect("apt is on this host").stdout;
     let archive = String::from_utf8_lossy(&archive).trim().to_owned();
@@ -92,15 +93,16 @@ async fn pip(world: &mut World, registry: String, package: String) {
 
 #[when(expr = "a job that may install from {string} runs npm for {string}")]
 async fn npm(world: &mut World, registry: String, package: String) {
-    let script = format!(
-        "npm install --silent {package} && node -e 'console.log(require(\"{package}\"))'"
-    );
+    let script =
+        format!("npm install --silent {package} && node -e 'console.log(require(\"{package}\"))'");
     run(world, &["sh", "-c", &script], json!({}), &[&registry]).await;
 }
 
 #[when(expr = "a job that may install from {string} runs apt for {string}")]
 async fn apt(world: &mut World, registry: String, package: String) {
-    let script = format!("{APT} aptly update && aptly download {package} && dpkg -x {package}_*.deb root && root/usr/bin/{package}");
+    let script = format!(
+        "{APT} aptly update && aptly download {package} && dpkg -x {package}_*.deb root && root/usr/bin/{package}"
+    );
     run(world, &["sh", "-c", &script], json!({}), &[&registry]).await;
 }
 
@@ -181,9 +183,8 @@ async fn audit(world: &mut World, word: String) {
     let (log, job) = (world.folder.path().join("node.log"), world.job_id());
     World::until("the audit has the line", || async {
         let text = std::fs::read_to_string(&log).unwrap_or_default();
-        text.lines().any(|line| {
-            line.contains(&job) && line.contains("a package") && line.contains(&word)
-        })
+        text.lines()
+            .any(|line| line.contains(&job) && line.contains("a package") && line.contains(&word))
     })
     .await;
 }

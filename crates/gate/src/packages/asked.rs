@@ -15,12 +15,22 @@ pub(super) enum Asked {
     /// The page of a project, by its canonical name.
     Project(String),
     /// One file of a project, by the hash that its page gives.
-    Release { project: String, sha256: String, file: String },
+    Release {
+        project: String,
+        sha256: String,
+        file: String,
+    },
     /// All versions of a package.
     Versions(String),
-    Tarball { package: String, file: String },
+    Tarball {
+        package: String,
+        file: String,
+    },
     /// A path beneath a mirror of Debian's main archive, or of its security archive.
-    Archive { security: bool, path: String },
+    Archive {
+        security: bool,
+        path: String,
+    },
 }
 
 impl Asked {
@@ -188,12 +198,16 @@ mod tests {
         assert_eq!(read("/packages/npm/@types%2fnode"), versions("@types/node"));
         assert_eq!(read("/packages/npm/@types/node"), versions("@types/node"));
         let tarball = read("/packages/npm/@types/node/-/node-1.0.0.tgz");
-        assert!(matches!(tarball, Some(Asked::Tarball { package, .. }) if package == "@types/node"));
+        assert!(
+            matches!(tarball, Some(Asked::Tarball { package, .. }) if package == "@types/node")
+        );
         let path = "pool/main/h/hello/hello_2.10-3_amd64.deb".to_owned();
         let archive = read(&format!("/packages/debian/{path}"));
         assert_eq!(archive, Some(Asked::Archive { security: false, path }));
         let path = "/packages/debian-security/pool/g%2b%2b_1%7edeb12_amd64.deb";
-        assert!(matches!(read(path), Some(Asked::Archive { security: true, path }) if path.ends_with("g++_1~deb12_amd64.deb")));
+        assert!(
+            matches!(read(path), Some(Asked::Archive { security: true, path }) if path.ends_with("g++_1~deb12_amd64.deb"))
+        );
     }
 
     #[test]

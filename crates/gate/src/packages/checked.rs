@@ -21,7 +21,9 @@ impl Check {
     /// Of a hash that was found to be one.
     pub(super) fn sha256(hex: &str) -> Self {
         let digit = |digit: u8| char::from(digit).to_digit(16).unwrap_or_default() as u8;
-        Self::Sha256(hex.as_bytes().chunks(2).map(|two| digit(two[0]) << 4 | digit(two[1])).collect())
+        Self::Sha256(
+            hex.as_bytes().chunks(2).map(|two| digit(two[0]) << 4 | digit(two[1])).collect(),
+        )
     }
 
     pub(super) fn begin(self) -> Checking {

@@ -18,7 +18,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-const OUR_NAME: HeaderValue = HeaderValue::from_static(concat!("pinfold/", env!("CARGO_PKG_VERSION")));
+const OUR_NAME: HeaderValue =
+    HeaderValue::from_static(concat!("pinfold/", env!("CARGO_PKG_VERSION")));
 
 /// After a registry could not be reached, what is kept is given without asking it for so long.
 const REST: Duration = Duration::from_secs(20);
@@ -107,7 +108,8 @@ impl Origin {
         let headers = request.headers_mut();
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
         headers.insert(USER_AGENT, OUR_NAME);
-        let validators = known.map(|meta| [(IF_NONE_MATCH, &meta.etag), (IF_MODIFIED_SINCE, &meta.modified)]);
+        let validators =
+            known.map(|meta| [(IF_NONE_MATCH, &meta.etag), (IF_MODIFIED_SINCE, &meta.modified)]);
         for (name, value) in validators.into_iter().flatten() {
             let value = value.as_deref().and_then(|value| HeaderValue::from_str(value).ok());
             headers.extend(value.map(|value| (name, value)));
@@ -115,7 +117,9 @@ impl Origin {
         let answer = self.upstream.send(request, Dialect::OpenAi).await;
         let is_away = match &answer {
             Ok(answer) => answer.status().is_server_error(),
-            Err(error) => matches!(error.status(), StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT),
+            Err(error) => {
+                matches!(error.status(), StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
+            }
         };
         let rests = is_away.then(|| Instant::now() + REST);
         *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = rests;

@@ -55,9 +55,7 @@ impl Kind {
                 let page = pypi::page(project, &pypi::read(&meta.content_type, body)?);
                 Some(("text/html; charset=utf-8", page.into()))
             }
-            Self::Versions(package) => {
-                Some(("application/json", npm::rewritten(package, body)?))
-            }
+            Self::Versions(package) => Some(("application/json", npm::rewritten(package, body)?)),
             Self::AsItIs => Some(("application/octet-stream", body.clone())),
         }
     }
@@ -93,7 +91,10 @@ impl Packages {
                 Ok(Some((raw, shown))) => Ok(Page { raw, shown, source: Source::Miss }),
                 Ok(None) => Ok(Page { raw, shown, source: Source::Revalidated }),
                 Err(Failure::Away(error)) => {
-                    tracing::warn!(code = error.code(), "a registry is away: what is kept is given");
+                    tracing::warn!(
+                        code = error.code(),
+                        "a registry is away: what is kept is given"
+                    );
                     Ok(Page { raw, shown, source: Source::Stale })
                 }
                 Err(failure) => Err(failure),
@@ -133,7 +134,8 @@ impl Packages {
         let (head, body) = answer.into_parts();
         let body = origin::whole(body, MAX_PAGE_BYTES).await.map_err(Failure::Away)?;
         let body = body.ok_or(Failure::TooLarge { limit: MAX_PAGE_BYTES as u64 })?;
-        let (store, keys, meta) = (Arc::clone(&self.store), keys.clone(), origin::meta(&head.headers));
+        let (store, keys, meta) =
+            (Arc::clone(&self.store), keys.clone(), origin::meta(&head.headers));
         let kept = on_disk(move || {
             let Some((content_type, shown)) = kind.shown(&meta, &body) else { return Ok(None) };
             let mut part = store.part()?;

@@ -7,8 +7,7 @@ use serde_json::Value;
 use std::fmt::Write;
 
 /// Newer indexes give JSON, which has nothing to be mistaken in.
-pub(super) const ACCEPT: &str =
-    "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1";
+pub(super) const ACCEPT: &str = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1";
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Release {
@@ -178,21 +177,32 @@ mod tests {
     fn a_link_of_the_page_leads_to_the_gate_and_keeps_its_hash() {
         let releases = html(&format!("<a href=\"x/a-1%2Bcpu.whl#sha256={HASH}\" data-yanked>"));
         let page = page("a", &releases);
-        let link = format!("<a href=\"../../files/a/{HASH}/a-1+cpu.whl#sha256={HASH}\" data-yanked");
+        let link =
+            format!("<a href=\"../../files/a/{HASH}/a-1+cpu.whl#sha256={HASH}\" data-yanked");
         assert!(page.contains(&link), "{page}");
         assert!(!page.contains("x/a-1"), "{page}");
     }
 
     #[test]
     fn garbage_ends_and_is_no_release() {
-        for text in ["<a", "<a =", "<a = =>", "<a href", "<a href=", "<a href='", "<a ==\"", "<a \u{e9}=\u{e9}"] {
+        for text in [
+            "<a",
+            "<a =",
+            "<a = =>",
+            "<a href",
+            "<a href=",
+            "<a href='",
+            "<a ==\"",
+            "<a \u{e9}=\u{e9}",
+        ] {
             assert!(html(text).is_empty(), "{text}");
         }
         assert!(read("application/json", b"[]").is_none());
         assert!(read("text/html", &[0xff]).is_none());
         let evil = html(&format!("<a href=\"/..%2f\"><a href=\"x/..#sha256={HASH}\">"));
         assert!(evil.is_empty());
-        let quote = format!("<a href=\"x/a.whl#sha256={HASH}\" data-requires-python='\"><script>'>");
+        let quote =
+            format!("<a href=\"x/a.whl#sha256={HASH}\" data-requires-python='\"><script>'>");
         assert!(!page("a", &html(&quote)).contains("<script>"));
     }
 }

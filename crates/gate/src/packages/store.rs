@@ -21,7 +21,7 @@ use std::{
 
 const PART: &str = "part-";
 /// Of what is known of one thing.
-const MAX_META_BYTES: u64 = 4096;
+const MAX_META_BYTES: u64 = 16 << 10;
 const TAIL_BYTES: u64 = 4;
 
 /// The name of a thing: a hash, so that no name of a package is a name on the disk.

@@ -216,7 +216,8 @@ fn fails(facts: &Facts<'_>) -> String {
         Some(_) => "to any other host than those above",
         None => "to anywhere",
     };
-    let clients = [(Registry::Pypi, "pip, "), (Registry::Npm, "npm, "), (Registry::Debian, "apt, ")];
+    let clients =
+        [(Registry::Pypi, "pip, "), (Registry::Npm, "npm, "), (Registry::Debian, "apt, ")];
     let clients = clients.iter().filter(|(registry, _)| !facts.packages.holds(*registry));
     let clients: String = clients.map(|(_, client)| *client).collect();
     format!(

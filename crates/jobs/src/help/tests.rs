@@ -96,7 +96,14 @@ fn what_may_be_fetched_is_listed_and_the_way_to_it() {
     let policy = gate::egress::Policy::of_rules("egress", &[rule]).unwrap();
     let (plan, places) = (&Plan { egress: Some(Arc::new(policy)), ..plan() }, &Places::default());
     let (owner, engine) = (job(), EngineKind::Podman);
-    let text = sections::text(&Facts { owner, engine, plan, places, inference: None, packages: Default::default() });
+    let text = sections::text(&Facts {
+        owner,
+        engine,
+        plan,
+        places,
+        inference: None,
+        packages: Default::default(),
+    });
     assert!(
         text.contains("HTTPS_PROXY are set") && text.contains("\n- pypi.example.org:443\n"),
         "{text}"

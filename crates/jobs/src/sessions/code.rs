@@ -70,15 +70,17 @@ impl Node {
         let view = self
             .create(
                 SessionRequest {
-                version: Version,
-                task_id: task()?,
-                session_id,
-                sandbox: self.code_sandbox(request.lang, request.env),
-                lifetime_seconds: request.lifetime_seconds,
-                idle_seconds: request.idle_seconds,
-                background: request.background,
-                lang: Some(request.lang),
-            }, installs)
+                    version: Version,
+                    task_id: task()?,
+                    session_id,
+                    sandbox: self.code_sandbox(request.lang, request.env),
+                    lifetime_seconds: request.lifetime_seconds,
+                    idle_seconds: request.idle_seconds,
+                    background: request.background,
+                    lang: Some(request.lang),
+                },
+                installs,
+            )
             .await?;
         if let Some(libraries) = libraries {
             self.furnish(&view.session_id, libraries, is_new).await?;
