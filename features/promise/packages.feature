@@ -1,4 +1,3 @@
-@packages
 Feature: Packages
   A job installs packages through the gate, which fetches each once and keeps it.
 

@@ -48,8 +48,8 @@ pub(crate) struct World {
     pub(crate) waiting: tokio::task::JoinSet<Answer>,
     /// Names of images that are the scenario's own.
     pub(crate) tags: Vec<String>,
-    /// What the last thing that was timed took.
-    pub(crate) took: Duration,
+    /// What the things that were timed took.
+    pub(crate) took: Vec<Duration>,
     pub(crate) operator: Operator,
     /// Its node runs nothing on Podman.
     has_no_sandboxes: bool,
@@ -79,7 +79,7 @@ impl World {
             told: Arc::default(),
             waiting: tokio::task::JoinSet::new(),
             tags: Vec::new(),
-            took: Duration::ZERO,
+            took: Vec::new(),
             operator: Operator::default(),
             has_no_sandboxes: false,
             kernel_has_no_landlock: false,

@@ -1,17 +1,21 @@
-"""Unpacks wheels beneath a folder: `unpack folder gate path…`. The gate has checked what they are."""
+"""Unpacks wheels beneath a folder: `unpack folder path…`. The gate has checked what they are."""
 
+import http.client
 import os
 import shutil
 import sys
-import urllib.request
 import zipfile
 
-folder, gate, *paths = sys.argv[1:]
+folder, *paths = sys.argv[1:]
 os.makedirs(folder, exist_ok=True)
-opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+here = os.path.join(folder, ".wheel")
+gate = http.client.HTTPConnection("127.0.0.1", 11434, timeout=60)
 for path in paths:
-    here = os.path.join(folder, ".wheel")
-    with opener.open(gate + path, timeout=60) as answer, open(here, "wb") as file:
+    gate.request("GET", path)
+    answer = gate.getresponse()
+    if answer.status != 200:
+        sys.exit(f"{path}: {answer.status}")
+    with open(here, "wb") as file:
         shutil.copyfileobj(answer, file)
     with zipfile.ZipFile(here) as wheel:
         for member in wheel.infolist():

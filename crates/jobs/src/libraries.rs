@@ -46,7 +46,6 @@ const MAX_SETS: usize = 256;
 
 /// Unpacks wheels beneath a folder, as pip does with pure ones and with those for this platform.
 const UNPACK: &str = include_str!("../drivers/unpack.py");
-const GATE: &str = "http://127.0.0.1:11434";
 
 /// What one request wants to have installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,7 +135,7 @@ impl Libraries {
     }
 
     fn unpack(&self, places: &Places, wheels: &[String]) -> Vec<String> {
-        let fixed = ["python3", "-c", UNPACK, &folder(places), GATE].map(str::to_owned);
+        let fixed = ["python3", "-I", "-S", "-c", UNPACK, &folder(places)].map(str::to_owned);
         fixed.into_iter().chain(wheels.iter().cloned()).collect()
     }
 
