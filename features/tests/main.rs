@@ -8,6 +8,7 @@ mod operator;
 mod outside;
 mod person;
 mod real_model;
+mod registries;
 mod server;
 mod steps;
 mod viewer;

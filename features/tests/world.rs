@@ -9,6 +9,7 @@ use crate::{
     outside::Outside,
     person::Person,
     real_model::RealModel,
+    registries::Registries,
     viewer::Viewer,
 };
 use serde_json::{Value, json};
@@ -32,6 +33,8 @@ pub(crate) struct World {
     pub(crate) real_model: Option<RealModel>,
     /// A server in the world outside; it ends with the world.
     pub(crate) outside: Option<Outside>,
+    /// Registries of packages; they end with the world.
+    pub(crate) registries: Option<Registries>,
     pub(crate) settings: Vec<(String, String)>,
     /// Drawn per scenario: the name of everything that it makes.
     pub(crate) task_id: String,
@@ -52,6 +55,8 @@ pub(crate) struct World {
     pub(crate) viewer: Viewer,
     /// Somebody at the command line.
     pub(crate) person: Option<Person>,
+    /// What the things that were timed took.
+    pub(crate) took: Vec<Duration>,
     pub(crate) operator: Operator,
     /// Its node runs nothing on Podman.
     has_no_sandboxes: bool,
@@ -70,6 +75,7 @@ impl World {
             model: None,
             real_model: None,
             outside: None,
+            registries: None,
             settings: Vec::new(),
             task_id: format!("bdd-{name}"),
             jobs: 0,
@@ -83,6 +89,7 @@ impl World {
             asking: String::new(),
             viewer: Viewer::default(),
             person: None,
+            took: Vec::new(),
             operator: Operator::default(),
             has_no_sandboxes: false,
             kernel_has_no_landlock: false,

@@ -15,6 +15,7 @@ pub mod job;
 pub mod landlock;
 pub mod limits;
 pub mod link;
+pub mod packages;
 pub mod pool;
 pub mod problem;
 pub mod provider;

@@ -14,6 +14,7 @@ def main():
     import builtins
     import fcntl
     import getpass
+    import importlib
     import inspect
     import json
     import linecache
@@ -366,6 +367,12 @@ def main():
         word, first, second = fields
         if word == "env":
             os.environ[first] = second
+            if first == "PYTHONPATH":
+                # Modules were installed there since this process began, or since it last looked.
+                for folder in reversed(second.split(":")):
+                    if folder and folder not in sys.path:
+                        sys.path.insert(1, folder)
+                importlib.invalidate_caches()
         elif word == "cell":
             identity, wish, _dialect, given = first.split(" ")
             mode["rich"] = wish == "rich"

@@ -59,6 +59,8 @@ pub(crate) struct Kernels {
     output_bytes: u64,
     /// What the cgroup had counted when it was last looked at.
     oom_seen: AtomicU64,
+    /// Where libraries are that were installed since: told with each cell.
+    libraries: Mutex<Env>,
     contexts: Mutex<BTreeMap<String, Arc<Context>>>,
     cells: Mutex<VecDeque<Arc<LiveCell>>>,
     /// Ids of ended cells that the agent was not told to forget.
@@ -97,6 +99,7 @@ impl Kernels {
             env,
             output_bytes,
             oom_seen: AtomicU64::new(0),
+            libraries: Mutex::default(),
             contexts: Mutex::default(),
             cells: Mutex::default(),
             kept: Mutex::default(),
@@ -108,6 +111,19 @@ impl Kernels {
         let kernel = Kernel { runs: true, replaces: false, untold };
         let context = Context { kernel: kernel.into(), waiting: AtomicUsize::new(0) };
         lock(&self.contexts).insert(name.to_owned(), Arc::new(context));
+    }
+
+    /// Libraries that interpreters find from here on.
+    pub(crate) fn furnish(&self, env: Env) {
+        if !env.is_empty() {
+            *lock(&self.libraries) = env;
+        }
+    }
+
+    /// Ends a cell that was taken in and won't run.
+    pub(crate) fn turn_away(&self, cell: &LiveCell, context: &Context, end: CellEnd) {
+        context.waiting.fetch_sub(1, Ordering::Relaxed);
+        cell.end(end);
     }
 
     /// Starts a language's kernel without waiting for it, so that it is there for the first code.

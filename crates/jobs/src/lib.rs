@@ -9,6 +9,7 @@ pub mod error;
 mod events;
 mod help;
 mod kernels;
+mod libraries;
 mod lifecycle;
 mod live;
 pub mod metrics;

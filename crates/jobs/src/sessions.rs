@@ -4,6 +4,7 @@ mod busy;
 mod code;
 mod exec;
 mod files;
+mod libraries;
 mod lifetime;
 mod terminals;
 
@@ -21,6 +22,7 @@ use crate::{
 };
 use contracts::{
     SessionId, Version,
+    packages::Registries,
     session::{SessionEnd, SessionList, SessionRequest, SessionState, SessionView},
 };
 use executor::{Sandbox, Shape};
@@ -198,6 +200,15 @@ impl LiveSession {
 
 impl Node {
     pub async fn create_session(&self, request: SessionRequest) -> Result<SessionView, JobError> {
+        self.create(request, Registries::default()).await
+    }
+
+    /// Makes one whose sandbox has a way to registries, for the node to open.
+    async fn create(
+        &self,
+        request: SessionRequest,
+        installs: Registries,
+    ) -> Result<SessionView, JobError> {
         request.validate().map_err(JobError::Invalid)?;
         let hash = admission::hash(&request)?;
         if self.is_draining() {
@@ -214,12 +225,12 @@ impl Node {
         if !creation.takes_place(inner.config.session_max) {
             return Err(JobError::Full { retry_after_s: 10 });
         }
-        let plan = admission::plan(self, &request.sandbox).await?;
+        let plan = admission::plan_to_install(self, &request.sandbox, installs).await?;
         let shape = Shape {
             image: Arc::clone(&plan.image),
             limits: plan.limits.clone(),
             network: request.sandbox.network_policy,
-            door: door::is_asked(&request.sandbox),
+            door: door::is_asked(&request.sandbox) || !installs.is_empty(),
             kernel: request.lang,
         };
         let owner = Owned::Session(request.task_id.clone(), request.session_id.clone());

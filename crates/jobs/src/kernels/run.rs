@@ -107,6 +107,7 @@ impl Kernels {
         self.start(cell.kernel(), order.lang, &mut kernel).await?;
         let fresh = std::mem::take(&mut kernel.replaces);
         let mut env = std::mem::take(&mut kernel.untold);
+        env.extend(lock(&self.libraries).clone());
         env.extend(order.request.env.clone());
         let began = Instant::now();
         let mut exec = self
