@@ -191,7 +191,8 @@ impl Store {
         let mut by_use: Vec<(SystemTime, String)> =
             index.entries.iter().map(|(name, entry)| (entry.used, name.clone())).collect();
         by_use.sort_unstable();
-        let (bytes, entries) = (self.max_bytes / 10 * 9, self.max_entries / 10 * 9);
+        let bytes = self.max_bytes - self.max_bytes / 10;
+        let entries = self.max_entries - self.max_entries / 10;
         for (_, name) in by_use {
             if index.bytes <= bytes && index.entries.len() <= entries {
                 break;
