@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds localhost/pinfold/base, python, python-data, node, sdk-python and sdk-node, or those that are named:
-#   deploy/images.sh [--fresh] [base|python|python-data|node|polyglot|sdk-python|sdk-node]…
+# Builds localhost/pinfold/base, python, python-data, node, installers, sdk-python and sdk-node, or those
+# that are named:
+#   deploy/images.sh [--fresh] [base|python|python-data|node|installers|polyglot|sdk-python|sdk-node]…
 # The bases come from the distribution's packages, because a registry may be out of reach. What
 # went into an image is hashed into a label, and the same input is not built twice; --fresh builds
 # all the same, which is how security updates of Debian get in. BASE=… takes a base from a registry.
@@ -60,6 +61,9 @@ node_root() { debian_root node nodejs,ca-certificates; }
 polyglot_root() {
   debian_root polyglot g++,golang-go,default-jdk-headless,ruby,r-base-core,rustc,ca-certificates
 }
+installers_root() {
+  debian_root installers python3,python3-pip,nodejs,apt,debian-archive-keyring,ca-certificates
+}
 sdk-python_root() { debian_root sdk-python python3,ca-certificates,curl; }
 sdk-node_root() { debian_root sdk-node nodejs,ca-certificates; }
 
@@ -81,12 +85,15 @@ wheels() {
 sdk-python_packages() { wheels sdk-python "$@"; }
 python-data_packages() { wheels python-data "$@"; }
 
-sdk-node_packages() {
-  local into=$2
+locked() {
+  local image=$1 into=$2
   command -v npm >/dev/null || fail "npm is missing: install npm"
-  cp deploy/images/sdk-node/package{,-lock}.json "$into"
+  cp "deploy/images/$image"/package{,-lock}.json "$into"
   npm ci --prefix="$into" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 }
+
+sdk-node_packages() { locked sdk-node "$2"; }
+installers_packages() { locked installers "$2"; }
 
 inputs() {
   {
@@ -131,11 +138,11 @@ names=()
 for argument in "$@"; do
   case $argument in
     --fresh) fresh=yes ;;
-    base | python | python-data | node | polyglot | sdk-python | sdk-node) names+=("$argument") ;;
-    *) fail "usage: deploy/images.sh [--fresh] [base|python|python-data|node|polyglot|sdk-python|sdk-node]…" ;;
+    base | python | python-data | node | installers | polyglot | sdk-python | sdk-node) names+=("$argument") ;;
+    *) fail "usage: deploy/images.sh [--fresh] [base|python|python-data|node|installers|polyglot|sdk-python|sdk-node]…" ;;
   esac
 done
-((${#names[@]})) || names=(base python python-data node sdk-python sdk-node)
+((${#names[@]})) || names=(base python python-data node installers sdk-python sdk-node)
 if [[ -n ${BASE:-} && ${#names[@]} -ne 1 ]]; then
   fail "BASE is the base of one image: name it"
 fi

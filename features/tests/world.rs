@@ -7,7 +7,10 @@ use crate::{
     node::{ADMIN_TOKEN, Node},
     operator::Operator,
     outside::Outside,
+    person::Person,
     real_model::RealModel,
+    registries::Registries,
+    viewer::Viewer,
 };
 use serde_json::{Value, json};
 use std::{
@@ -30,6 +33,8 @@ pub(crate) struct World {
     pub(crate) real_model: Option<RealModel>,
     /// A server in the world outside; it ends with the world.
     pub(crate) outside: Option<Outside>,
+    /// Registries of packages; they end with the world.
+    pub(crate) registries: Option<Registries>,
     pub(crate) settings: Vec<(String, String)>,
     /// Drawn per scenario: the name of everything that it makes.
     pub(crate) task_id: String,
@@ -45,6 +50,13 @@ pub(crate) struct World {
     pub(crate) waiting: tokio::task::JoinSet<Answer>,
     /// Names of images that are the scenario's own.
     pub(crate) tags: Vec<String>,
+    /// The name of code that may ask for a line.
+    pub(crate) asking: String,
+    pub(crate) viewer: Viewer,
+    /// Somebody at the command line.
+    pub(crate) person: Option<Person>,
+    /// What the things that were timed took.
+    pub(crate) took: Vec<Duration>,
     pub(crate) operator: Operator,
     /// Its node runs nothing on Podman.
     has_no_sandboxes: bool,
@@ -63,6 +75,7 @@ impl World {
             model: None,
             real_model: None,
             outside: None,
+            registries: None,
             settings: Vec::new(),
             task_id: format!("bdd-{name}"),
             jobs: 0,
@@ -73,6 +86,10 @@ impl World {
             told: Arc::default(),
             waiting: tokio::task::JoinSet::new(),
             tags: Vec::new(),
+            asking: String::new(),
+            viewer: Viewer::default(),
+            person: None,
+            took: Vec::new(),
             operator: Operator::default(),
             has_no_sandboxes: false,
             kernel_has_no_landlock: false,

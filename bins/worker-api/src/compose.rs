@@ -7,9 +7,9 @@ use executor::{
     direct::{DirectConfig, DirectEngine},
     podman::{PodmanConfig, PodmanEngine},
 };
-use gate::{Gate, providers::Catalog};
+use gate::{Gate, Packages, providers::Catalog};
 use jobs::Node;
-use relay::Trust;
+use relay::{Trust, TrustError};
 use std::{os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
 use store::Store;
 
@@ -27,10 +27,13 @@ pub(crate) async fn parts(config: &Checked) -> anyhow::Result<Parts> {
     let node_id = node_id(&store).await?;
     let catalog = catalog(config, store.clone()).await?;
     let engine = engine(config, node_id).await?;
-    let gate = config
-        .policy
-        .clone()
-        .map(|policy| Gate::new(policy, catalog.watch(), config.outside.clone()));
+    let gate = match config.policy.clone() {
+        Some(policy) => {
+            let gate = Gate::new(policy, catalog.watch(), config.outside.clone());
+            Some(gate.with_packages(packages(config)?))
+        }
+        None => None,
+    };
     let node = Node::start(config.node(gate), engine, store).await?;
     // The lock lives as long as the process: a second node on the same state would run jobs twice.
     std::mem::forget(lock_file);
@@ -41,15 +44,29 @@ async fn catalog(config: &Checked, store: Store) -> anyhow::Result<Catalog> {
     keep_memory_private()?;
     allow_open_files()?;
     let extra = config.providers.provider_ca_file.as_deref();
-    let trust = match Trust::load(extra) {
-        Ok(trust) => Some(trust),
-        Err(error) if extra.is_some() => return Err(error).context("PROVIDER_CA_FILE"),
-        Err(error) => {
-            tracing::warn!(error = %jobs::chain(&error), "providers can't be reached by https");
-            None
-        }
-    };
+    let trust = trust(extra, "providers").context("PROVIDER_CA_FILE")?;
     Ok(Catalog::open(store, &config.provider_key, trust).await?)
+}
+
+fn packages(config: &Checked) -> anyhow::Result<Packages> {
+    let extra = config.packages.packages_ca_file.as_deref();
+    let trust = trust(extra, "registries").context("PACKAGES_CA_FILE")?;
+    let registries = config.registries.clone();
+    let packages = config.packages.config(registries, &config.state.state_dir, trust);
+    let folder = packages.folder.display().to_string();
+    Packages::open(packages).with_context(|| format!("can't keep packages in {folder}"))
+}
+
+/// Whom to believe. A machine that knows nobody can still ask in the clear, unless more was asked for.
+fn trust(extra: Option<&Path>, whom: &str) -> Result<Option<Trust>, TrustError> {
+    match Trust::load(extra) {
+        Ok(trust) => Ok(Some(trust)),
+        Err(error) if extra.is_some() => Err(error),
+        Err(error) => {
+            tracing::warn!(error = %jobs::chain(&error), "{whom} can't be reached by https");
+            Ok(None)
+        }
+    }
 }
 
 async fn engine(config: &Checked, node_id: String) -> anyhow::Result<Arc<dyn Engine>> {

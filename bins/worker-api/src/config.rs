@@ -5,6 +5,7 @@ mod images;
 mod inference;
 mod limits;
 mod listen;
+mod packages;
 mod pool;
 mod providers;
 mod sessions;
@@ -15,6 +16,7 @@ pub use images::{Runtime, Sandbox};
 pub use inference::InferenceSettings;
 pub use limits::LimitSet;
 pub use listen::{Listen, Log, LogFormat};
+pub use packages::{PackagesSettings, Registries};
 pub use pool::PoolSettings;
 pub use providers::Providers;
 pub use sessions::{JobTimes, SessionTimes};
@@ -46,6 +48,8 @@ pub struct Config {
     #[command(flatten)]
     pub egress: Egress,
     #[command(flatten)]
+    pub packages: PackagesSettings,
+    #[command(flatten)]
     pub pool: PoolSettings,
     #[command(flatten)]
     pub providers: Providers,
@@ -66,6 +70,8 @@ pub struct Checked {
     pub policy: Option<Policy>,
     pub outside: Outside,
     pub egress: EgressConfig,
+    pub packages: PackagesSettings,
+    pub registries: Registries,
     pub proxy_image: Option<ImageRef>,
     pub pool: PoolConfig,
     pub providers: Providers,
@@ -95,6 +101,7 @@ impl Config {
         let session_images = self.sessions.images(&mut faults);
         let outside = self.egress.outside(&mut faults);
         let egress = self.egress.read(&mut faults);
+        let registries = self.packages.read(&mut faults);
         let inference = match self.sandbox.container_runtime {
             Runtime::Podman => self.inference.read(&mut faults),
             // Whoever runs without a wall has the host's network as it is.
@@ -120,6 +127,8 @@ impl Config {
                 policy,
                 outside,
                 egress,
+                packages: self.packages,
+                registries,
                 proxy_image,
                 pool,
                 providers: self.providers,

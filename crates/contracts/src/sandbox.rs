@@ -1,8 +1,12 @@
 //! What code inside a sandbox finds, and how a sandbox is described to the node.
 
 use crate::{
-    Faults, ImageRef, egress::RuleSpec, file::InputFile, inference::InferenceSpec,
+    Faults, ImageRef,
+    egress::RuleSpec,
+    file::InputFile,
+    inference::InferenceSpec,
     limits::LimitsRequest,
+    packages::{Registries, Registry},
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
@@ -61,6 +65,19 @@ pub mod env {
         ("all_proxy", PROXY_URL),
         ("NO_PROXY", NO_PROXY),
         ("no_proxy", NO_PROXY),
+    ];
+    /// Where package clients look for a registry. The gate keeps to what installing needs, so what
+    /// else they would ask is turned off.
+    pub const PYPI: [(&str, &str); 3] = [
+        ("PIP_INDEX_URL", "http://127.0.0.1:11434/packages/pypi/simple/"),
+        ("PIP_DISABLE_PIP_VERSION_CHECK", "1"),
+        ("UV_DEFAULT_INDEX", "http://127.0.0.1:11434/packages/pypi/simple/"),
+    ];
+    pub const NPM: [(&str, &str); 4] = [
+        ("NPM_CONFIG_REGISTRY", "http://127.0.0.1:11434/packages/npm/"),
+        ("NPM_CONFIG_AUDIT", "false"),
+        ("NPM_CONFIG_FUND", "false"),
+        ("NPM_CONFIG_UPDATE_NOTIFIER", "false"),
     ];
     const PROXY_URL: &str = "http://127.0.0.1:11434";
     const NO_PROXY: &str = "localhost,127.0.0.1,::1";
@@ -153,6 +170,10 @@ pub struct SandboxSpec {
     /// Rules of the node's own, by their name; they and `egress` add up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub egress_policy: Option<String>,
+    /// Registries that packages may be installed from, through the node's cache. Only with
+    /// `network_policy` `restricted`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<Registry>,
     pub use_inference: bool,
     /// Which models, and how much of them. Only with `use_inference`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -176,7 +197,11 @@ pub struct SandboxSpec {
 impl SandboxSpec {
     /// Whether anything at all may be fetched.
     pub fn has_egress(&self) -> bool {
-        !self.egress.is_empty() || self.egress_policy.is_some()
+        !self.egress.is_empty() || self.egress_policy.is_some() || !self.packages.is_empty()
+    }
+
+    pub fn registries(&self) -> Registries {
+        self.packages.iter().copied().collect()
     }
 
     /// Checks all that can be known without a node's configuration.
@@ -193,6 +218,7 @@ impl SandboxSpec {
         for (field, is_there) in [
             ("sandbox.egress", !self.egress.is_empty()),
             ("sandbox.egress_policy", self.egress_policy.is_some()),
+            ("sandbox.packages", !self.packages.is_empty()),
         ] {
             let message = "needs network_policy \"restricted\"";
             faults.require(is_restricted || !is_there, field, message);

@@ -6,10 +6,10 @@
 //! ```
 
 use crate::{
-    Budget, Fetching, Identity, Offer, Outside, Policy, Roots, metrics::GateMetrics,
+    Budget, Fetching, Identity, Offer, Outside, Packages, Policy, Roots, metrics::GateMetrics,
     policy::Current, porter::Porter, routes::RouteTable,
 };
-use contracts::{egress::EgressUsage, inference::InferenceUsage};
+use contracts::{egress::EgressUsage, inference::InferenceUsage, packages::Registries};
 use relay::{Listener, ServeLimits, request::Forms};
 use std::{
     fmt,
@@ -18,7 +18,7 @@ use std::{
 };
 use tokio::{
     net::UnixListener,
-    sync::{mpsc, watch},
+    sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, mpsc, watch},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -37,6 +37,8 @@ pub(crate) struct Inner {
     pub(crate) routes: watch::Receiver<Arc<RouteTable>>,
     pub(crate) outside: Outside,
     pub(crate) metrics: GateMetrics,
+    /// None: no registry is served.
+    pub(crate) packages: OnceLock<Packages>,
     roots: Roots,
 }
 
@@ -53,6 +55,8 @@ pub struct Tenant {
 }
 
 pub struct Door {
+    /// One install at a time, so that the end of one is not the end of another.
+    installing: AsyncMutex<()>,
     porter: Arc<Porter>,
     tenant: Arc<OnceLock<Tenant>>,
     stop: CancellationToken,
@@ -73,9 +77,22 @@ impl Gate {
             routes,
             outside,
             metrics: GateMetrics::default(),
+            packages: OnceLock::new(),
             roots: Roots::default(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Serves these registries too. Others than the first don't count.
+    #[must_use]
+    pub fn with_packages(self, packages: Packages) -> Self {
+        self.inner.packages.get_or_init(|| packages);
+        self
+    }
+
+    pub fn has_registries(&self, registries: Registries) -> bool {
+        registries.is_empty()
+            || self.inner.packages.get().is_some_and(|packages| packages.serves(registries))
     }
 
     /// From the next call on.
@@ -122,7 +139,8 @@ impl Gate {
         let listener = Listener::Unix(listener);
         let limits = ServeLimits { forms: Forms::Forwarded, ..limits() };
         serving.spawn(relay::serve(listener, Arc::clone(&porter), limits, stop.clone()));
-        Door { porter, tenant, stop, serving: Mutex::new(serving) }
+        let installing = AsyncMutex::default();
+        Door { installing, porter, tenant, stop, serving: Mutex::new(serving) }
     }
 }
 
@@ -157,6 +175,21 @@ impl Door {
         self.tenant.set(tenant).is_ok()
     }
 
+    /// Whether somebody was admitted.
+    pub fn is_open(&self) -> bool {
+        self.tenant.get().is_some()
+    }
+
+    /// Registries too, for as long as the answer lives. None: it is open to nobody.
+    pub async fn let_install(&self, registries: Registries) -> Option<Install<'_>> {
+        let fetching = &self.tenant.get()?.fetching;
+        let alone = self.installing.lock().await;
+        let before = fetching.packages();
+        fetching.set_packages(before.and(registries));
+        fetching.watch_files(true);
+        Some(Install { fetching, before, _alone: alone })
+    }
+
     /// What the job has spent so far.
     pub fn usage(&self) -> Option<InferenceUsage> {
         self.tenant.get().and_then(|tenant| Some(tenant.budget.as_ref()?.usage()))
@@ -172,5 +205,26 @@ impl Door {
         self.stop.cancel();
         let mut serving = std::mem::take(&mut *self.serving());
         while serving.join_next().await.is_some() {}
+    }
+}
+
+/// An install that may reach its registries.
+pub struct Install<'a> {
+    fetching: &'a Fetching,
+    before: Registries,
+    _alone: AsyncMutexGuard<'a, ()>,
+}
+
+impl Install<'_> {
+    /// The files of PyPI that it was given, as paths on the gate, in order. None: too many to tell.
+    pub fn taken(&self) -> Option<Vec<String>> {
+        self.fetching.watch_files(false)
+    }
+}
+
+impl Drop for Install<'_> {
+    fn drop(&mut self) {
+        self.fetching.watch_files(false);
+        self.fetching.set_packages(self.before);
     }
 }

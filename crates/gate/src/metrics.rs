@@ -41,11 +41,20 @@ struct Refused {
     reason: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Package {
+    registry: &'static str,
+    /// `hit`, `revalidated`, `stale` or `miss`.
+    source: &'static str,
+}
+
 pub struct GateMetrics {
     calls: Family<Call, Histogram>,
     tokens: Family<Tokens, Histogram>,
     first_tokens: Family<Begun, Histogram>,
     refused: Family<Refused, Counter>,
+    packages: Family<Package, Counter>,
+    package_bytes: Family<Package, Counter>,
     pub(crate) open: Gauge,
 }
 
@@ -58,6 +67,8 @@ impl Default for GateMetrics {
             tokens: Family::new_with_constructor(tokens),
             first_tokens: Family::new_with_constructor(seconds),
             refused: Family::default(),
+            packages: Family::default(),
+            package_bytes: Family::default(),
             open: Gauge::default(),
         }
     }
@@ -86,11 +97,20 @@ impl GateMetrics {
         );
         let ours = plain.sub_registry_with_prefix(ours);
         ours.register("gate_refused", "Calls that the gate refused", self.refused.clone());
+        ours.register("gate_packages", "Pages and files of registries", self.packages.clone());
+        let bytes = self.package_bytes.clone();
+        ours.register("gate_package_bytes", "Bytes of these that sandboxes were given", bytes);
         ours.register("gate_calls_open", "Calls under way", self.open.clone());
     }
 
     pub(crate) fn refused(&self, reason: &'static str) {
         self.refused.get_or_create(&Refused { reason }).inc();
+    }
+
+    pub(crate) fn package(&self, registry: &'static str, source: &'static str, bytes: u64) {
+        let package = Package { registry, source };
+        self.packages.get_or_create(&package).inc();
+        self.package_bytes.get_or_create(&package).inc_by(bytes);
     }
 
     pub(crate) fn called(&self, endpoint: Endpoint, took: Duration, error: Option<&'static str>) {

@@ -8,6 +8,7 @@ use crate::{
     fetch,
     home::{self, Asked, Home},
     outgoing::Outgoing,
+    packages,
     routes::RouteError,
     surface::dialect_of,
 };
@@ -74,6 +75,9 @@ impl Handler for Porter {
                 (Some(Asked::Tunnel), Some(home)) => return home.tunnel(),
                 _ => return fetch::answer(&self.inner, tenant, head, body).await,
             }
+        }
+        if let (true, Some(tenant)) = (packages::is_asked(&head), self.tenant.get()) {
+            return packages::answer(&self.inner, tenant, &head).await;
         }
         let dialect = dialect_of(head.uri.path(), &head.headers);
         let Some(tenant) = self.tenant.get() else {

@@ -41,9 +41,10 @@ while IFS= read -r -d '' -u 3 word && IFS= read -r -d '' -u 3 first && IFS= read
     env) export "$first=$second" ;;
     cell)
       interrupted=
-      # The number, how rich, and the language. What runs must not hold our descriptors.
-      run "${first##* }" "$second" 3<&- 4>&-
-      printf 'done %s %s\n' "${first%% *}" "$?" >&4
+      read -r number _ language _ <<<"$first"
+      # What runs must not hold our descriptors.
+      run "$language" "$second" 3<&- 4>&-
+      printf 'done %s %s\n' "$number" "$?" >&4
       ;;
   esac
 done

@@ -12,6 +12,7 @@ use contracts::{
     Faults,
     job::{JobRequest, JobState},
     limits::Limits,
+    packages::Registries,
     sandbox::SandboxSpec,
 };
 use sha2::{Digest, Sha256};
@@ -124,9 +125,18 @@ fn row(job: &LiveJob) -> JobRow {
 
 /// Checks a sandbox against this node, and fixes what the request left open.
 pub(crate) async fn plan(node: &Node, spec: &SandboxSpec) -> Result<Plan, JobError> {
+    plan_to_install(node, spec, Registries::default()).await
+}
+
+/// One whose sandbox the node furnishes with libraries.
+pub(crate) async fn plan_to_install(
+    node: &Node,
+    spec: &SandboxSpec,
+    installs: Registries,
+) -> Result<Plan, JobError> {
     let config = &node.inner.config;
     let egress = door::rules(node, spec)?;
-    check_door(node, spec).await?;
+    check_door(node, spec, installs).await?;
     let limits = Limits::granted(&spec.limits, &config.default_limits, &config.max_limits)
         .map_err(JobError::Refused)?;
     node.inner.engine.unenforceable(&limits).into_result().map_err(JobError::Refused)?;
@@ -134,18 +144,21 @@ pub(crate) async fn plan(node: &Node, spec: &SandboxSpec) -> Result<Plan, JobErr
     let image = node.inner.engine.pin(image).await?;
     let asked = spec.timeout_seconds.map(Duration::from_secs);
     let timeout = asked.unwrap_or(config.default_timeout).min(config.max_timeout);
-    Ok(Plan { image, limits, timeout, egress })
+    Ok(Plan { image, limits, timeout, egress, installs })
 }
 
 /// Never a silent run without: a node that can't says so.
-async fn check_door(node: &Node, spec: &SandboxSpec) -> Result<(), JobError> {
-    if !door::is_asked(spec) {
+async fn check_door(node: &Node, spec: &SandboxSpec, installs: Registries) -> Result<(), JobError> {
+    if !door::is_asked(spec) && installs.is_empty() {
         return Ok(());
     }
     let reason = match &node.inner.config.gate {
         None => "this node has no gate".to_owned(),
         Some(gate) if spec.use_inference && !gate.has_upstream() => {
             "this node has no upstream and no route".to_owned()
+        }
+        Some(gate) if !gate.has_registries(spec.registries().and(installs)) => {
+            "this node does not serve all of these registries".to_owned()
         }
         Some(_) => match node.inner.engine.sidecar().await {
             Ok(()) => return Ok(()),
@@ -157,6 +170,8 @@ async fn check_door(node: &Node, spec: &SandboxSpec) -> Result<(), JobError> {
         ("sandbox.use_inference", spec.use_inference),
         ("sandbox.egress", !spec.egress.is_empty()),
         ("sandbox.egress_policy", spec.egress_policy.is_some()),
+        ("sandbox.packages", !spec.packages.is_empty()),
+        ("libraries", !installs.is_empty()),
     ];
     let mut faults = Faults::default();
     for (field, _) in asked.into_iter().filter(|(_, is_asked)| *is_asked) {

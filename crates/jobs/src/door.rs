@@ -27,7 +27,7 @@ pub(crate) fn admit(
     spec: &SandboxSpec,
     plan: &Plan,
 ) -> Result<(), JobError> {
-    if !is_asked(spec) {
+    if !is_asked(spec) && plan.installs.is_empty() {
         return Ok(());
     }
     let no_way = |what: &'static str| JobError::fault("gate", what);
@@ -36,11 +36,15 @@ pub(crate) fn admit(
     let door = door.ok_or_else(|| no_way("the sandbox has no door"))?;
     let inference = spec.inference.clone().unwrap_or_default();
     let caps = spec.use_inference.then(|| gate.policy().caps);
+    let config = &node.inner.config.egress;
+    let none = || Arc::new(Policy::default().bounded(config.max_bytes_out, config.max_bytes_in));
+    let fetching = Fetching::new(plan.egress.clone().unwrap_or_else(none));
+    fetching.set_packages(spec.registries());
     let tenant = Tenant {
         task: task.to_owned(),
         job: owner.to_owned(),
         budget: caps.map(|caps| Budget::new(caps.and(inference.budget))),
-        fetching: Fetching::new(plan.egress.clone().unwrap_or_default()),
+        fetching,
         models: inference.models,
     };
     match door.admit(tenant) {

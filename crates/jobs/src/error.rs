@@ -4,7 +4,7 @@ mod files;
 
 pub use files::FileRefusal;
 
-use crate::sessions::SessionEnded;
+use crate::{libraries::Complaint, sessions::SessionEnded};
 use contracts::{
     Faults,
     problem::{Problem, ProblemType},
@@ -32,8 +32,12 @@ pub enum JobError {
     Gone(SessionEnded),
     #[error("the job does not run")]
     NotRunning,
+    #[error("the code has ended, or its standard input is not open")]
+    NotReading,
     #[error("{what} is larger than {most} bytes")]
     TooLarge { what: &'static str, most: u64 },
+    #[error("the libraries can't be installed: the client ended with {}", .0.exit_code)]
+    Libraries(Complaint),
     /// A call about a session's file that can't be done.
     #[error(transparent)]
     File(Box<FileRefusal>),
@@ -63,6 +67,10 @@ impl JobError {
         match self {
             Self::Invalid(faults) => Problem::from_faults(400, "Invalid request", faults),
             Self::Refused(faults) => Problem::from_faults(422, "Refused by this node", faults),
+            Self::Libraries(complaint) => {
+                Problem::new(Validation, 422, "Libraries can't be installed")
+                    .with_detail(format!("{self}: {}", complaint.said))
+            }
             Self::Conflict => {
                 Problem::new(Validation, 409, "Conflict").with_detail(self.to_string())
             }
@@ -80,7 +88,7 @@ impl JobError {
                 ended_at: *at,
                 ..Problem::new(NotFound, 410, "Gone").with_detail(self.to_string())
             },
-            Self::NotRunning => {
+            Self::NotRunning | Self::NotReading => {
                 Problem::new(Validation, 409, "Not running").with_detail(self.to_string())
             }
             Self::TooLarge { .. } => {

@@ -6,7 +6,7 @@
 mod sections;
 
 use crate::{Node, chain, live::Plan};
-use contracts::{inference::Caps, sandbox::SandboxSpec};
+use contracts::{inference::Caps, packages::Registries, sandbox::SandboxSpec};
 use executor::{EngineKind, Places, Sandbox};
 use gate::Offer;
 use std::time::Duration;
@@ -35,6 +35,7 @@ struct Facts<'a> {
     plan: &'a Plan,
     places: &'a Places,
     inference: Option<Inference>,
+    packages: Registries,
 }
 
 struct Inference {
@@ -58,7 +59,8 @@ pub(crate) async fn explain(
         Inference { offer: gate.offer(asked.models.as_deref()), caps }
     });
     let (engine, places) = (node.inner.engine.kind(), &sandbox.places());
-    let text = sections::text(&Facts { owner, engine, plan, places, inference });
+    let packages = spec.registries();
+    let text = sections::text(&Facts { owner, engine, plan, places, inference, packages });
     if let Err(error) = sandbox.explain(&text).await {
         tracing::warn!(sandbox = %sandbox.id(), error = %chain(&error), "a sandbox has no help");
     }

@@ -11,6 +11,7 @@
 mod cell;
 mod drivers;
 mod run;
+mod stdin;
 mod verdict;
 
 pub(crate) use cell::{CellEnd, LiveCell};
@@ -22,7 +23,10 @@ use crate::{JobError, live::Plan};
 use contracts::{
     CellId, ImageRef,
     code::Language,
-    link::{End, kernel::Cell},
+    link::{
+        End,
+        kernel::{Cell, Input},
+    },
 };
 use executor::{LinkError, Sandbox};
 use std::{
@@ -56,6 +60,8 @@ pub(crate) struct Kernels {
     output_bytes: u64,
     /// What the cgroup had counted when it was last looked at.
     oom_seen: AtomicU64,
+    /// Where libraries are that were installed since: told with each cell.
+    libraries: Mutex<Env>,
     contexts: Mutex<BTreeMap<String, Arc<Context>>>,
     cells: Mutex<VecDeque<Arc<LiveCell>>>,
     /// Ids of ended cells that the agent was not told to forget.
@@ -95,6 +101,7 @@ impl Kernels {
             env,
             output_bytes: plan.limits.output_bytes,
             oom_seen: AtomicU64::new(0),
+            libraries: Mutex::default(),
             contexts: Mutex::default(),
             cells: Mutex::default(),
             kept: Mutex::default(),
@@ -106,6 +113,19 @@ impl Kernels {
         let kernel = Kernel { runs: true, replaces: false, untold };
         let context = Context { kernel: kernel.into(), waiting: AtomicUsize::new(0) };
         lock(&self.contexts).insert(name.to_owned(), Arc::new(context));
+    }
+
+    /// Libraries that interpreters find from here on.
+    pub(crate) fn furnish(&self, env: Env) {
+        if !env.is_empty() {
+            *lock(&self.libraries) = env;
+        }
+    }
+
+    /// Ends a cell that was taken in and won't run.
+    pub(crate) fn turn_away(&self, cell: &LiveCell, context: &Context, end: CellEnd) {
+        context.waiting.fetch_sub(1, Ordering::Relaxed);
+        cell.end(end);
     }
 
     /// Starts a language's kernel without waiting for it, so that it is there for the first code.
@@ -220,6 +240,7 @@ pub(crate) async fn begin(
         code: String::new(),
         env: Vec::new(),
         rich: false,
+        input: Input::None,
         output_bytes: 4096,
         display_bytes: 0,
         flood_bytes: 1 << 20,

@@ -5,6 +5,7 @@ use contracts::{
     JobId, Version,
     event::Position,
     job::{JobRequest, JobState, JobView},
+    packages::Registries,
 };
 use executor::PinnedImage;
 use std::{
@@ -27,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) timeout: Duration,
     /// What may be fetched, where anything may.
     pub(crate) egress: Option<Arc<gate::egress::Policy>>,
+    /// Registries that the node itself installs from, before code runs.
+    pub(crate) installs: Registries,
 }
 
 pub(crate) struct LiveJob {

@@ -1,7 +1,9 @@
 //! The node: what callers may ask of it. The work is in the modules beside it.
 
 use crate::{
-    JobError, JobEvent, Metrics, NodeConfig, admission, artifacts, events, lifecycle,
+    JobError, JobEvent, Metrics, NodeConfig, admission, artifacts, events,
+    libraries::KnownSets,
+    lifecycle,
     live::{LiveJob, LiveJobs},
     pool::{self, Pool},
     reconcile,
@@ -48,6 +50,8 @@ pub(crate) struct Inner {
     /// One permit per job that may run.
     pub(crate) places: Arc<Semaphore>,
     pub(crate) metrics: Arc<Metrics>,
+    /// What sets of libraries came down to.
+    pub(crate) known_sets: KnownSets,
     /// Owner of every task of the node; drained by `drain`.
     pub(crate) tasks: TaskTracker,
     /// New work is turned away.
@@ -99,6 +103,7 @@ impl Node {
             sessions: Sessions::default(),
             sandboxes,
             metrics,
+            known_sets: KnownSets::default(),
             tasks,
             draining: AtomicBool::new(false),
             leaving: CancellationToken::new(),

@@ -4,6 +4,7 @@ use crate::{JobError, live::Plan, uploads};
 use contracts::{
     Faults, SessionId, TaskId,
     link::{Command, FileError, Root},
+    packages::{Registries, Registry},
     sandbox::{SandboxSpec, env},
 };
 use executor::{LinkError, Places, Sandbox};
@@ -20,16 +21,26 @@ pub(crate) type Reserved = Vec<(&'static str, String)>;
 pub(crate) struct Ways {
     inference: bool,
     egress: bool,
+    packages: Registries,
 }
 
 impl Ways {
     /// Of a sandbox that nobody has claimed yet: what its warm-up runs may want a harmless key.
     pub(crate) fn of_door(door: bool) -> Self {
-        Self { inference: door, egress: false }
+        Self { inference: door, ..Self::default() }
+    }
+
+    /// Of a package client that the node runs.
+    pub(crate) fn to_install(packages: Registries) -> Self {
+        Self { inference: false, egress: true, packages }
     }
 
     pub(crate) fn of(spec: &SandboxSpec) -> Self {
-        Self { inference: spec.use_inference, egress: spec.has_egress() }
+        Self {
+            inference: spec.use_inference,
+            egress: spec.has_egress(),
+            packages: spec.registries(),
+        }
     }
 }
 
@@ -52,6 +63,9 @@ pub(crate) fn environment(
     if ways.egress {
         env.extend(env::EGRESS);
     }
+    for (name, value) in clients(ways.packages) {
+        env.insert(name, value);
+    }
     env.extend(asked.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     // One that the node does not set for this sandbox is not the caller's to set either.
     env.retain(|name, _| !env::RESERVED.contains(name));
@@ -62,7 +76,20 @@ pub(crate) fn environment(
 /// What a kernel that waited for anybody must still be told of its session's ways out.
 pub(crate) fn ways_out(spec: &SandboxSpec) -> BTreeMap<String, String> {
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-    if spec.has_egress() { env::EGRESS.into_iter().map(owned).collect() } else { BTreeMap::new() }
+    let proxy = spec.has_egress().then_some(env::EGRESS).into_iter().flatten();
+    proxy.chain(clients(spec.registries())).map(owned).collect()
+}
+
+/// How package clients are told of the gate. Apt has no variable for it.
+fn clients(registries: Registries) -> impl Iterator<Item = (&'static str, &'static str)> {
+    registries
+        .iter()
+        .flat_map(|registry| match registry {
+            Registry::Pypi => &env::PYPI[..],
+            Registry::Npm => &env::NPM[..],
+            Registry::Debian => &[],
+        })
+        .copied()
 }
 
 pub(crate) fn session_ids(task: &TaskId, session: &SessionId) -> Vec<(&'static str, String)> {
@@ -170,7 +197,7 @@ mod tests {
     #[test]
     fn with_inference_the_clients_find_their_way_and_a_caller_may_know_better() {
         let asked = [("OPENAI_API_KEY".to_owned(), "mine".to_owned())].into();
-        let ways = Ways { inference: true, egress: false };
+        let ways = Ways { inference: true, ..Ways::default() };
         let image = [("OLLAMA_HOST".to_owned(), "http://elsewhere".to_owned())];
         let env = environment(&image, ways, &asked, &Vec::new(), &Places::default());
         assert_eq!(value(&env, "OLLAMA_BASE_URL"), Some("http://localhost:11434"));
@@ -180,7 +207,7 @@ mod tests {
 
     #[test]
     fn with_egress_rules_clients_find_the_proxy_in_both_cases() {
-        let ways = Ways { inference: false, egress: true };
+        let ways = Ways { egress: true, ..Ways::default() };
         let env = environment(&[], ways, &BTreeMap::new(), &Vec::new(), &Places::default());
         for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"] {
             assert_eq!(value(&env, name), Some("http://127.0.0.1:11434"), "{name}");

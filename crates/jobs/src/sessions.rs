@@ -4,10 +4,13 @@ mod busy;
 mod code;
 mod exec;
 mod files;
+mod libraries;
 mod lifetime;
+mod terminals;
 
 pub use code::{CodeEnd, Running};
 pub use files::{Download, SessionFiles, Upload, Uploaded, Watching};
+pub use terminals::{Attachment, TerminalNews};
 
 use crate::{
     JobError, Node, admission, door, help,
@@ -19,6 +22,7 @@ use crate::{
 };
 use contracts::{
     SessionId, Version,
+    packages::Registries,
     session::{SessionEnd, SessionList, SessionRequest, SessionState, SessionView},
 };
 use executor::{Sandbox, Shape};
@@ -89,6 +93,7 @@ pub(crate) struct LiveSession {
     plan: Plan,
     sandbox: Arc<Sandbox>,
     kernels: Kernels,
+    terminals: terminals::Terminals,
     view: SessionView,
     metrics: Arc<Metrics>,
     activity: Mutex<Activity>,
@@ -195,6 +200,15 @@ impl LiveSession {
 
 impl Node {
     pub async fn create_session(&self, request: SessionRequest) -> Result<SessionView, JobError> {
+        self.create(request, Registries::default()).await
+    }
+
+    /// Makes one whose sandbox has a way to registries, for the node to open.
+    async fn create(
+        &self,
+        request: SessionRequest,
+        installs: Registries,
+    ) -> Result<SessionView, JobError> {
         request.validate().map_err(JobError::Invalid)?;
         let hash = admission::hash(&request)?;
         if self.is_draining() {
@@ -211,12 +225,12 @@ impl Node {
         if !creation.takes_place(inner.config.session_max) {
             return Err(JobError::Full { retry_after_s: 10 });
         }
-        let plan = admission::plan(self, &request.sandbox).await?;
+        let plan = admission::plan_to_install(self, &request.sandbox, installs).await?;
         let shape = Shape {
             image: Arc::clone(&plan.image),
             limits: plan.limits.clone(),
             network: request.sandbox.network_policy,
-            door: door::is_asked(&request.sandbox),
+            door: door::is_asked(&request.sandbox) || !installs.is_empty(),
             kernel: request.lang,
         };
         let owner = Owned::Session(request.task_id.clone(), request.session_id.clone());
@@ -320,6 +334,7 @@ impl Node {
         };
         let session = Arc::new(LiveSession {
             kernels,
+            terminals: Default::default(),
             request,
             request_hash,
             plan,
@@ -367,6 +382,7 @@ pub(crate) async fn take_up(node: &Node, row: SessionRow) -> Result<(), JobError
             for kernel in session.sandbox.adopted_kernels() {
                 session.kernels.there_is(&kernel, Vec::new());
             }
+            node.take_up_terminals(&session);
             for (status, command) in interrupted {
                 match session.kernels.take_up(&status) {
                     Some(cell) => {

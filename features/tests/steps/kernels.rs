@@ -24,7 +24,7 @@ pub(crate) fn session(world: &World) -> String {
     format!("/sessions/{}", world.notes.last().expect("a session"))
 }
 
-async fn execute(world: &mut World, code: &str, more: Value) -> Answer {
+pub(super) async fn execute(world: &mut World, code: &str, more: Value) -> Answer {
     let mut request = json!({"code": unescaped(code).replace("\\\\", "\\"), "libraries": []});
     let fields = request.as_object_mut().expect("an object");
     fields.extend(more.as_object().cloned().unwrap_or_default());
@@ -105,7 +105,11 @@ async fn executes_once(world: &mut World, code: String) {
 
 /// Sends code that prints `begun` and waits until it has.
 async fn begin(world: &mut World, code: &str, name: &str) {
-    let request = json!({"code": code, "cell_id": name}).to_string();
+    begin_with(world, code, name, false).await;
+}
+
+pub(super) async fn begin_with(world: &mut World, code: &str, name: &str, asks: bool) {
+    let request = json!({"code": code, "cell_id": name, "stdin_open": asks}).to_string();
     let (path, caller) = (format!("{}/execute", session(world)), world.node().caller.clone());
     world.waiting.spawn(async move { caller.post(&path, request).await });
     let cell = format!("{}/cells/{name}", session(world));
@@ -311,6 +315,12 @@ pub(crate) async fn start_with(world: &mut World, name: &str, value: String) {
     }
     world.settings.push((name.to_owned(), value));
     world.start().await;
+}
+
+#[given("a node at an address that stays")]
+async fn stays(world: &mut World) {
+    let address = world.node().caller.address.to_string();
+    start_with(world, "LISTEN_ADDR", address).await;
 }
 
 #[given("a node that lets local programs use sessions without a token")]

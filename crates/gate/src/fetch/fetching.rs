@@ -1,16 +1,29 @@
 //! What one job may fetch at the moment, and what it has fetched so far.
 
 use crate::egress::{Direction, Policy, Reason, Traffic};
-use contracts::egress::EgressUsage;
+use contracts::{
+    egress::EgressUsage,
+    packages::{Registries, Registry},
+};
 use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+    Arc, Mutex, PoisonError,
+    atomic::{
+        AtomicU8, AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+    },
 };
 use tokio::sync::watch;
+
+/// An install of more files is not one to repeat.
+const MAX_FILES_GIVEN: usize = 512;
 
 #[derive(Debug)]
 pub struct Fetching {
     policy: watch::Sender<Arc<Policy>>,
+    /// Registries that packages may come from now.
+    packages: AtomicU8,
+    /// Files of packages that were given while somebody wants to know.
+    given: Mutex<Option<Vec<String>>>,
     traffic: Traffic,
     allowed: AtomicU64,
     refused: AtomicU64,
@@ -20,10 +33,41 @@ impl Fetching {
     pub fn new(policy: Arc<Policy>) -> Arc<Self> {
         Arc::new(Self {
             policy: watch::Sender::new(policy),
+            packages: 0.into(),
+            given: Mutex::default(),
             traffic: Traffic::default(),
             allowed: 0.into(),
             refused: 0.into(),
         })
+    }
+
+    /// From the next request on. What is on its way still arrives.
+    pub fn set_packages(&self, registries: Registries) {
+        self.packages.store(registries.bits(), Release);
+    }
+
+    pub(crate) fn packages(&self) -> Registries {
+        Registries::from_bits(self.packages.load(Acquire))
+    }
+
+    /// Remembers files that are given from now on, or gives them back.
+    pub(crate) fn watch_files(&self, begin: bool) -> Option<Vec<String>> {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *given, begin.then(Vec::new))
+    }
+
+    pub(crate) fn file_given(&self, path: &str) {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(files) = given.as_mut() {
+            files.push(path.to_owned());
+            if files.len() > MAX_FILES_GIVEN {
+                *given = None;
+            }
+        }
+    }
+
+    pub(crate) fn may_install(&self, registry: Registry) -> bool {
+        self.packages().holds(registry)
     }
 
     pub fn policy(&self) -> Arc<Policy> {
@@ -48,15 +92,15 @@ impl Fetching {
         self.policy.subscribe()
     }
 
-    pub(super) fn spend(&self, direction: Direction, bytes: usize) -> Result<(), Reason> {
+    pub(crate) fn spend(&self, direction: Direction, bytes: usize) -> Result<(), Reason> {
         self.traffic.spend(&self.policy.borrow(), direction, bytes as u64)
     }
 
-    pub(super) fn count_allowed(&self) {
+    pub(crate) fn count_allowed(&self) {
         self.allowed.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn count_refused(&self) {
+    pub(crate) fn count_refused(&self) {
         self.refused.fetch_add(1, Relaxed);
     }
 }

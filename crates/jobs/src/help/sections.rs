@@ -3,6 +3,7 @@
 use super::{Facts, Inference, Owner};
 use contracts::{
     inference::Caps,
+    packages::Registry,
     sandbox::{INFERENCE_HOST, env},
 };
 use executor::EngineKind;
@@ -58,7 +59,15 @@ fn network(facts: &Facts<'_>) -> String {
             "None. {nothing} Nothing outside can be reached: don't retry, don't look for a proxy.\n"
         );
     };
-    let allowed: Vec<String> = policy.listed().collect();
+    let packages = facts.packages.iter().map(|registry| match registry {
+        Registry::Pypi => "packages of PyPI: pip install works",
+        Registry::Npm => "packages of npm: npm install works",
+        Registry::Debian => {
+            "packages of Debian: apt-get download works, with http://127.0.0.1:11434/packages/debian as \
+             its source; dpkg -x unpacks"
+        }
+    });
+    let allowed: Vec<String> = packages.map(str::to_owned).chain(policy.listed()).collect();
     let more = if allowed.len() > MOST_NAMES { "\n- and more; a refusal says which" } else { "" };
     let listed = allowed[..allowed.len().min(MOST_NAMES)].join("\n- ");
     format!(
@@ -207,8 +216,12 @@ fn fails(facts: &Facts<'_>) -> String {
         Some(_) => "to any other host than those above",
         None => "to anywhere",
     };
+    let clients =
+        [(Registry::Pypi, "pip, "), (Registry::Npm, "npm, "), (Registry::Debian, "apt, ")];
+    let clients = clients.iter().filter(|(registry, _)| !facts.packages.holds(*registry));
+    let clients: String = clients.map(|(_, client)| *client).collect();
     format!(
-        "- pip, npm, apt, cargo, git clone, curl {fetching}: use what the image has; what is missing must \
+        "- {clients}cargo, git clone, curl {fetching}: use what the image has; what is missing must \
          come with the image or as an input file. Say what you need instead of trying again\n\
          - sudo, su, mount, ping, docker, unshare, strace, gdb: there are no privileges to get\n\
          - writing to /usr, /etc, /opt, /root: write to the working directory or /tmp\n\

@@ -17,12 +17,13 @@ fn plan() -> Plan {
         limits: Limits::DEFAULT,
         timeout: Duration::from_secs(7),
         egress: None,
+        installs: Default::default(),
     }
 }
 
 fn text(owner: Owner<'_>, engine: EngineKind, inference: Option<Inference>) -> String {
     let (plan, places) = (&plan(), &Places::default());
-    sections::text(&Facts { owner, engine, plan, places, inference })
+    sections::text(&Facts { owner, engine, plan, places, inference, packages: Default::default() })
 }
 
 fn job<'a>() -> Owner<'a> {
@@ -95,7 +96,14 @@ fn what_may_be_fetched_is_listed_and_the_way_to_it() {
     let policy = gate::egress::Policy::of_rules("egress", &[rule]).unwrap();
     let (plan, places) = (&Plan { egress: Some(Arc::new(policy)), ..plan() }, &Places::default());
     let (owner, engine) = (job(), EngineKind::Podman);
-    let text = sections::text(&Facts { owner, engine, plan, places, inference: None });
+    let text = sections::text(&Facts {
+        owner,
+        engine,
+        plan,
+        places,
+        inference: None,
+        packages: Default::default(),
+    });
     assert!(
         text.contains("HTTPS_PROXY are set") && text.contains("\n- pypi.example.org:443\n"),
         "{text}"

@@ -4,14 +4,15 @@ use super::{LiveSession, absent, busy::Busy};
 use crate::{
     JobError, Node, admission, door, help,
     kernels::{CellEnd, CellNews, Kernels, LiveCell, Order, context_name},
+    libraries::{Libraries, Place},
     prepare,
     sandboxes::{Owned, draw_bytes},
 };
 use contracts::{
     CellId, Faults, SessionId, TaskId, Version,
     code::{
-        ExecuteRequest, ExecuteResponse, KernelRequest, Language, OpenRequest, OpenResponse,
-        OpenSession, OpenSessions,
+        CellInput, ExecuteRequest, ExecuteResponse, KernelRequest, Language, OpenRequest,
+        OpenResponse, OpenSession, OpenSessions,
     },
     problem::Problem,
     sandbox::SandboxSpec,
@@ -61,20 +62,29 @@ impl Node {
     /// A session for code in one language, under a name that we draw.
     pub async fn open_code(&self, request: OpenRequest) -> Result<OpenResponse, JobError> {
         request.validate().map_err(JobError::Invalid)?;
-        without_libraries(&request.libraries)?;
+        let libraries = Libraries::of(request.lang, &request.libraries)?;
+        let installs = libraries.as_ref().map(Libraries::registries).unwrap_or_default();
+        // What a caller sets can make an interpreter run something.
+        let is_new = request.env.is_empty();
         let session_id = SessionId::from_random(draw_bytes()?);
         let view = self
-            .create_session(SessionRequest {
-                version: Version,
-                task_id: task()?,
-                session_id,
-                sandbox: self.code_sandbox(request.lang, request.env),
-                lifetime_seconds: request.lifetime_seconds,
-                idle_seconds: request.idle_seconds,
-                background: request.background,
-                lang: Some(request.lang),
-            })
+            .create(
+                SessionRequest {
+                    version: Version,
+                    task_id: task()?,
+                    session_id,
+                    sandbox: self.code_sandbox(request.lang, request.env),
+                    lifetime_seconds: request.lifetime_seconds,
+                    idle_seconds: request.idle_seconds,
+                    background: request.background,
+                    lang: Some(request.lang),
+                },
+                installs,
+            )
             .await?;
+        if let Some(libraries) = libraries {
+            self.furnish(&view.session_id, libraries, is_new).await?;
+        }
         Ok(OpenResponse { session_id: view.session_id, status: view.state })
     }
 
@@ -114,11 +124,23 @@ impl Node {
         let order = self.order(request, session.view.lang)?;
         let drawn = CellId::from_random(draw_bytes()?);
         let busy = Busy::begin(&session).await?;
+        let libraries = Libraries::of(order.lang, &order.request.libraries)?;
+        if libraries.is_some() && !self.has_way(&session.sandbox) {
+            return Err(crate::libraries::no_way());
+        }
         let (cell, context) = session.kernels.admit(&order, drawn)?;
         let running = Running(Arc::clone(&cell));
         if let Some(context) = context {
+            let node = self.clone();
             self.inner.tasks.spawn(async move {
                 let _busy = busy;
+                if let Some(libraries) = libraries {
+                    let (sandbox, plan) = (&session.sandbox, &session.plan);
+                    let place = Place { node: &node, sandbox, plan, is_new: false };
+                    if let Err(end) = place.furnish(&libraries, &session.kernels).await {
+                        return session.kernels.turn_away(&cell, &context, end);
+                    }
+                }
                 let ran = session.kernels.run(&cell, &context, order).await;
                 if let Err(JobError::Engine(executor::EngineError::Link(_))) = ran {
                     session.ask_to_end(SessionEnd::Lost);
@@ -133,22 +155,30 @@ impl Node {
         if self.is_draining() {
             return Err(JobError::Draining);
         }
+        without_open_stdin(&request)?;
         let order = self.order(request, None)?;
         let spec = self.code_sandbox(order.lang, Default::default());
-        let plan = admission::plan(self, &spec).await?;
+        let libraries = Libraries::of(order.lang, &order.request.libraries)?;
+        let installs = libraries.as_ref().map(Libraries::registries).unwrap_or_default();
+        let plan = admission::plan_to_install(self, &spec, installs).await?;
         let place = Arc::clone(&self.inner.places).acquire_owned().await;
         let place = place.map_err(|e| JobError::fault("queue", e))?;
         let shape = Shape {
             image: Arc::clone(&plan.image),
             limits: plan.limits.clone(),
             network: spec.network_policy,
-            door: door::is_asked(&spec),
+            door: door::is_asked(&spec) || !installs.is_empty(),
             kernel: Some(order.lang),
         };
         let session_id = SessionId::from_random(draw_bytes()?);
         let owner = Owned::Session(task()?, session_id.clone());
         let claim = self.inner.sandboxes.get(&shape, owner).await?;
         self.inner.metrics.sandbox_ready(claim.took.as_secs_f64(), claim.warm);
+        let ids = (TASK, session_id.as_str());
+        if let Err(error) = door::admit(self, claim.sandbox.id(), ids, &spec, &plan) {
+            self.inner.sandboxes.release(claim.sandbox);
+            return Err(error);
+        }
         let owner = help::Owner::Code { timeout: order.timeout };
         help::explain(self, &claim.sandbox, &spec, &plan, owner).await;
         let ids = prepare::session_ids(&task()?, &session_id);
@@ -181,8 +211,18 @@ impl Node {
         let node = self.clone();
         self.inner.tasks.spawn(async move {
             let _place = place;
-            // The cell's end says what there is to say.
-            let _told = kernels.run(&cell, &context, order).await;
+            let furnished = match &libraries {
+                Some(libraries) => {
+                    let place = Place { node: &node, sandbox: &sandbox, plan: &plan, is_new: true };
+                    place.furnish(libraries, &kernels).await
+                }
+                None => Ok(()),
+            };
+            match furnished {
+                // The cell's end says what there is to say.
+                Ok(()) => drop(kernels.run(&cell, &context, order).await),
+                Err(end) => kernels.turn_away(&cell, &context, end),
+            }
             node.inner.sandboxes.release(sandbox);
         });
         Ok(running)
@@ -192,6 +232,19 @@ impl Node {
     pub async fn cell(&self, id: &SessionId, cell: &CellId) -> Result<Running, JobError> {
         let session = self.code_session(id).await?;
         session.kernels.cell(cell).map(Running).ok_or(JobError::NotFound("cell"))
+    }
+
+    /// A line for code that reads, or will. It waits for the code as on a terminal.
+    pub async fn cell_stdin(
+        &self,
+        id: &SessionId,
+        cell: &CellId,
+        input: CellInput,
+    ) -> Result<(), JobError> {
+        input.validate().map_err(JobError::Invalid)?;
+        let session = self.code_session(id).await?;
+        let _busy = Busy::begin(&session).await?;
+        session.kernels.feed(cell, input).await
     }
 
     /// Interrupts what an interpreter runs, if it runs something.
@@ -225,7 +278,6 @@ impl Node {
 
     fn order(&self, request: ExecuteRequest, lang: Option<Language>) -> Result<Order, JobError> {
         request.validate().map_err(JobError::Invalid)?;
-        without_libraries(&request.libraries)?;
         let config = &self.inner.config;
         let asked = request.timeout_seconds.map(Duration::from_secs);
         Ok(Order {
@@ -252,9 +304,8 @@ fn task() -> Result<TaskId, JobError> {
     TaskId::new(TASK).map_err(|e| JobError::fault("id", e))
 }
 
-fn without_libraries(libraries: &[String]) -> Result<(), JobError> {
+fn without_open_stdin(request: &ExecuteRequest) -> Result<(), JobError> {
     let mut faults = Faults::default();
-    let message = "can't be installed: this node has no index for them yet";
-    faults.require(libraries.is_empty(), "libraries", message);
-    faults.into_result().map_err(JobError::Refused)
+    faults.require(!request.stdin_open, "stdin_open", "needs a session to be answered in");
+    faults.into_result().map_err(JobError::Invalid)
 }
