@@ -59,7 +59,7 @@ python_root() { debian_root python python3,ca-certificates; }
 python-data_root() { debian_root python-data python3,ca-certificates,libstdc++6; }
 node_root() { debian_root node nodejs,ca-certificates; }
 polyglot_root() {
-  debian_root polyglot g++,golang-go,default-jdk-headless,ruby,r-base-core,rustc,ca-certificates
+  debian_root polyglot g++,golang-go,ruby,r-base-core,rustc,ca-certificates
 }
 installers_root() {
   debian_root installers python3,python3-pip,nodejs,apt,debian-archive-keyring,ca-certificates

@@ -30,7 +30,7 @@ run() {
   if ((${#build[@]})); then
     # Never what an earlier cell left.
     rm -rf "$folder/main"
-    "${build[@]}" || return 1
+    "${build[@]}" </dev/null || return 1
   fi
   [[ -z $interrupted ]] || return 130
   "${program[@]}"
