@@ -32,6 +32,18 @@ pub enum Language {
     TypeScript,
     #[serde(alias = "sh", alias = "shell")]
     Bash,
+    #[serde(alias = "golang", alias = "Go")]
+    Go,
+    #[serde(alias = "c++", alias = "C++")]
+    Cpp,
+    #[serde(alias = "Java")]
+    Java,
+    #[serde(alias = "rb", alias = "Ruby")]
+    Ruby,
+    #[serde(alias = "R")]
+    R,
+    #[serde(alias = "rs", alias = "Rust")]
+    Rust,
 }
 
 impl Language {
@@ -41,6 +53,12 @@ impl Language {
             Self::JavaScript => "javascript",
             Self::TypeScript => "typescript",
             Self::Bash => "bash",
+            Self::Go => "go",
+            Self::Cpp => "cpp",
+            Self::Java => "java",
+            Self::Ruby => "ruby",
+            Self::R => "r",
+            Self::Rust => "rust",
         }
     }
 }

@@ -322,7 +322,7 @@ impl Node {
             &reserved,
             &places,
         );
-        let kernels = Kernels::new(Arc::clone(&sandbox), env, plan.limits.output_bytes);
+        let kernels = Kernels::new(Arc::clone(&sandbox), env, &plan);
         let now = Instant::now();
         let activity = Activity {
             commands: 0,

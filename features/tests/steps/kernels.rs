@@ -55,6 +55,16 @@ async fn javascript(world: &mut World) {
     open(world, "javascript").await;
 }
 
+#[given(regex = r#"^a session of "(.*)"$"#)]
+async fn of_language(world: &mut World, lang: String) {
+    open(world, &lang).await;
+}
+
+#[given("a node whose Go is the image without one")]
+async fn without_go(world: &mut World) {
+    start_with(world, "SESSION_IMAGE_GO", crate::world::BASE.to_owned()).await;
+}
+
 #[given("a session of Python for data")]
 async fn python_for_data(world: &mut World) {
     start_with(world, "SESSION_IMAGE_PYTHON", DATA.to_owned()).await;
@@ -71,7 +81,7 @@ async fn executes_rich(world: &mut World, code: String) {
     execute(world, &code, json!({"rich": true})).await;
 }
 
-#[when(regex = r#"^it executes "(.*)" for at most (\d+) second$"#)]
+#[when(regex = r#"^it executes "(.*)" for at most (\d+) seconds?$"#)]
 async fn executes_limited(world: &mut World, code: String, seconds: u64) {
     execute(world, &code, json!({"timeout_seconds": seconds})).await;
 }
@@ -173,6 +183,13 @@ fn failed(world: &mut World, code: i64, text: String) {
     let answer = ended(world);
     assert_eq!(answer["exit_code"], code, "{answer}");
     assert!(answer["stderr"].as_str().expect("text").trim_end().ends_with(&text), "{answer}");
+}
+
+#[then(regex = r#"^the code failed with (\d+) and the word "(.*)"$"#)]
+fn failed_with_word(world: &mut World, code: i64, word: String) {
+    let answer = ended(world);
+    assert_eq!(answer["exit_code"], code, "{answer}");
+    assert!(answer["stderr"].as_str().expect("text").contains(&word), "{answer}");
 }
 
 #[then("nothing of ours is in its traceback")]

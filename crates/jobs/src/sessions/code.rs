@@ -192,7 +192,7 @@ impl Node {
             &places,
         );
         let sandbox = Arc::clone(&claim.sandbox);
-        let kernels = Kernels::new(Arc::clone(&sandbox), env, plan.limits.output_bytes);
+        let kernels = Kernels::new(Arc::clone(&sandbox), env, &plan);
         if claim.warm {
             kernels.there_is(&context_name(order.lang, None), owned(ids));
         }
