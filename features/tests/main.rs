@@ -6,6 +6,7 @@ mod node;
 mod operator;
 mod outside;
 mod steps;
+mod strict_provider;
 mod world;
 
 use cucumber::{StatsWriter, World as _, WriterExt as _, writer};

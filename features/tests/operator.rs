@@ -1,6 +1,9 @@
 //! A person at a terminal who configures the node, and the provider's server that they know.
 
-use crate::node::{ADMIN_TOKEN, binaries};
+use crate::{
+    node::{ADMIN_TOKEN, binaries},
+    strict_provider::StrictProvider,
+};
 use std::{
     net::SocketAddr,
     process::{Output, Stdio},
@@ -15,6 +18,7 @@ pub(crate) const KEY: &str = "planted-key-of-a-feature";
 #[derive(Debug, Default)]
 pub(crate) struct Operator {
     server: Option<Child>,
+    strict: Option<StrictProvider>,
     url: String,
     done: Vec<Output>,
 }
@@ -35,6 +39,16 @@ impl Operator {
         self.server = Some(server);
     }
 
+    pub(crate) async fn start_strict(&mut self) {
+        let strict = StrictProvider::start().await;
+        self.url = format!("{}/v1", strict.origin);
+        self.strict = Some(strict);
+    }
+
+    pub(crate) fn strict(&self) -> Option<&StrictProvider> {
+        self.strict.as_ref()
+    }
+
     /// A line as in a terminal, in which `SERVER` stands for the provider's address.
     pub(crate) async fn types(&mut self, node: SocketAddr, line: &str) -> &Output {
         let done = Command::new(binaries().join("pinfold"))
@@ -44,6 +58,8 @@ impl Operator {
             .env("PINFOLD_ADMIN_TOKEN", ADMIN_TOKEN)
             .env("NVIDIA_API_KEY", KEY)
             .env("NVIDIA_BASE_URL", &self.url)
+            .env("ANTHROPIC_API_KEY", KEY)
+            .env("ANTHROPIC_BASE_URL", self.url.trim_end_matches("/v1"))
             .env("WRONG_KEY", "another-key")
             .stdin(Stdio::null())
             .output()

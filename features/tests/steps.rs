@@ -2,6 +2,7 @@
 
 mod egress;
 mod files;
+mod five_steps;
 mod floor;
 mod hostile;
 mod inference;
