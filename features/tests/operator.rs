@@ -1,7 +1,7 @@
 //! A person at a terminal who configures the node, and the provider's server that they know.
 
 use crate::{
-    node::{ADMIN_TOKEN, binaries},
+    node::{ADMIN_TOKEN, TOKEN, binaries},
     strict_provider::StrictProvider,
 };
 use std::{
@@ -21,6 +21,8 @@ pub(crate) struct Operator {
     strict: Option<StrictProvider>,
     url: String,
     done: Vec<Output>,
+    /// Words of a line that stand for something of the scenario's.
+    pub(crate) names: Vec<(String, String)>,
 }
 
 impl Operator {
@@ -52,9 +54,10 @@ impl Operator {
     /// A line as in a terminal, in which `SERVER` stands for the provider's address.
     pub(crate) async fn types(&mut self, node: SocketAddr, line: &str) -> &Output {
         let done = Command::new(binaries().join("pinfold"))
-            .args(line.split(' ').map(|word| if word == "SERVER" { &self.url } else { word }))
+            .args(line.split(' ').map(|word| self.meant(word)))
             .env_clear()
             .env("PINFOLD_URL", format!("http://{node}"))
+            .env("PINFOLD_TOKEN", TOKEN)
             .env("PINFOLD_ADMIN_TOKEN", ADMIN_TOKEN)
             .env("NVIDIA_API_KEY", KEY)
             .env("NVIDIA_BASE_URL", &self.url)
@@ -67,6 +70,14 @@ impl Operator {
             .expect("pinfold runs");
         self.done.push(done);
         self.done.last().expect("just done")
+    }
+
+    fn meant<'a>(&'a self, word: &'a str) -> &'a str {
+        let named = self.names.iter().rev().find(|(name, _)| name == word);
+        match word {
+            "SERVER" => &self.url,
+            word => named.map_or(word, |(_, meant)| meant),
+        }
     }
 
     pub(crate) fn printed(&self) -> String {

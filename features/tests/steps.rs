@@ -1,6 +1,7 @@
 //! What the words of the features mean, grouped by noun.
 
 mod egress;
+mod egress_live;
 mod files;
 mod five_steps;
 mod floor;

@@ -18,12 +18,16 @@ pub(crate) enum Route {
     CancelJob,
     JobArtifacts,
     JobArtifact,
+    JobEgress,
+    SetJobEgress,
     Upload,
     CreateSession,
     ListSessions,
     GetSession,
     SessionExec,
     EndSession,
+    SessionEgress,
+    SetSessionEgress,
     StopAll,
     NodeInfo,
     NodeStats,
@@ -56,6 +60,8 @@ pub(crate) enum Route {
     SetAlias,
     UpdateAlias,
     DeleteAlias,
+    EgressPolicies,
+    ReloadEgressPolicies,
 }
 
 /// Whose token an endpoint asks for.
@@ -77,7 +83,7 @@ const DELETE: Method = Method::DELETE;
 /// `{…}` stands for one segment, or for one before a verb as in `{…}:test`; a final `{…*}` for the
 /// rest of the path. The first that fits counts.
 #[rustfmt::skip]
-pub(crate) const ROUTES: [(Method, &str, Route); 51] = [
+pub(crate) const ROUTES: [(Method, &str, Route); 57] = [
     (GET,  "/healthz",                                        Route::Health),
     (GET,  "/readyz",                                         Route::Ready),
     (GET,  "/metrics",                                        Route::Metrics),
@@ -92,6 +98,8 @@ pub(crate) const ROUTES: [(Method, &str, Route); 51] = [
     (POST, "/v1/worker/jobs/{job}/cancel",                    Route::CancelJob),
     (GET,  "/v1/worker/jobs/{job}/artifacts",                 Route::JobArtifacts),
     (GET,  "/v1/worker/jobs/{job}/artifacts/{path*}",         Route::JobArtifact),
+    (GET,  "/v1/worker/jobs/{job}/egress",                    Route::JobEgress),
+    (PUT,  "/v1/worker/jobs/{job}/egress",                    Route::SetJobEgress),
     (POST, "/v1/worker/uploads",                              Route::Upload),
 
     (POST, "/v1/worker/sessions",                             Route::CreateSession),
@@ -99,6 +107,9 @@ pub(crate) const ROUTES: [(Method, &str, Route); 51] = [
     (GET,  "/v1/worker/sessions/{session}",                   Route::GetSession),
     (POST, "/v1/worker/sessions/{session}/exec",              Route::SessionExec),
     (POST, "/v1/worker/sessions/{session}/end",               Route::EndSession),
+
+    (GET,  "/v1/worker/sessions/{session}/egress",            Route::SessionEgress),
+    (PUT,  "/v1/worker/sessions/{session}/egress",            Route::SetSessionEgress),
 
     (POST, "/v1/worker/admin/stop-all-orchestrator-directed", Route::StopAll),
 
@@ -137,6 +148,9 @@ pub(crate) const ROUTES: [(Method, &str, Route); 51] = [
     (PUT,    "/v1/inference/routes/{route*}",                 Route::SetAlias),
     (PATCH,  "/v1/inference/routes/{route*}",                 Route::UpdateAlias),
     (DELETE, "/v1/inference/routes/{route*}",                 Route::DeleteAlias),
+
+    (GET,    "/v1/egress/policies",                           Route::EgressPolicies),
+    (POST,   "/v1/egress/policies:reload",                    Route::ReloadEgressPolicies),
 ];
 
 impl Route {
@@ -166,7 +180,9 @@ impl Route {
             | Self::GetAlias
             | Self::SetAlias
             | Self::UpdateAlias
-            | Self::DeleteAlias => Access::Admin,
+            | Self::DeleteAlias
+            | Self::EgressPolicies
+            | Self::ReloadEgressPolicies => Access::Admin,
             _ => Access::Worker,
         }
     }

@@ -1,7 +1,10 @@
 //! What code inside a sandbox finds, and how a sandbox is described to the node.
 
 use crate::{
-    Faults, ImageRef, egress::RuleSpec, file::InputFile, inference::InferenceSpec,
+    Faults, ImageRef, Version,
+    egress::{EgressSpec, RuleSpec},
+    file::InputFile,
+    inference::InferenceSpec,
     limits::LimitsRequest,
 };
 use serde::{Deserialize, Deserializer, Serialize};
@@ -172,6 +175,12 @@ impl SandboxSpec {
     /// Whether anything at all may be fetched.
     pub fn has_egress(&self) -> bool {
         !self.egress.is_empty() || self.egress_policy.is_some()
+    }
+
+    /// What may be fetched, as its own document.
+    pub fn egress_spec(&self) -> EgressSpec {
+        let (egress, egress_policy) = (self.egress.clone(), self.egress_policy.clone());
+        EgressSpec { version: Version, egress, egress_policy }
     }
 
     /// Checks all that can be known without a node's configuration.

@@ -6,12 +6,13 @@
 //! ```
 
 use crate::{
-    Budget, Fetching, Identity, Outside, Policy, Roots, metrics::GateMetrics, policy::Current,
+    Budget, Fetching, Identity, ModelMap, Outside, Policy, Roots, egress, metrics::GateMetrics, policy::Current,
     porter::Porter, routes::RouteTable,
 };
 use contracts::{egress::EgressUsage, inference::InferenceUsage};
 use relay::{Listener, ServeLimits, request::Forms};
 use std::{
+    borrow::Cow,
     fmt,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
@@ -50,6 +51,16 @@ pub struct Tenant {
     pub fetching: Arc<Fetching>,
     /// The names that it may use, where it may not use all.
     pub models: Option<Vec<String>>,
+}
+
+impl Tenant {
+    /// Those models that it may use.
+    pub(crate) fn may_use<'a>(&self, models: &'a ModelMap) -> Cow<'a, ModelMap> {
+        match &self.models {
+            Some(names) => Cow::Owned(models.narrowed(names)),
+            None => Cow::Borrowed(models),
+        }
+    }
 }
 
 pub struct Door {
@@ -144,6 +155,13 @@ impl Door {
     /// Opens it to a job, once: a sandbox serves no other after it.
     pub fn admit(&self, tenant: Tenant) -> bool {
         self.tenant.set(tenant).is_ok()
+    }
+
+    /// Other rules for the job, from its next request on. Open tunnels that they don't allow are closed.
+    pub fn set_egress(&self, policy: egress::Policy) {
+        if let Some(tenant) = self.tenant.get() {
+            tenant.fetching.set_policy(Arc::new(policy));
+        }
     }
 
     /// What the job has spent so far.

@@ -1,10 +1,8 @@
 //! A job's or a session's way out: the door of its sandbox, opened to it and closed again.
 
-use crate::{JobError, Node, live::Plan};
-use contracts::{
-    Faults, SandboxId, egress::EgressUsage, inference::InferenceUsage, sandbox::SandboxSpec,
-};
-use gate::{Budget, Fetching, Tenant, egress::Policy};
+use crate::{JobError, Node};
+use contracts::{SandboxId, egress::EgressUsage, inference::InferenceUsage, sandbox::SandboxSpec};
+use gate::{Budget, Fetching, Tenant};
 use std::sync::Arc;
 
 /// What went out through a door.
@@ -20,12 +18,11 @@ pub(crate) fn is_asked(spec: &SandboxSpec) -> bool {
 }
 
 /// Opens the door of a sandbox to whoever claimed it, if a door was asked for.
-pub(crate) fn admit(
+pub(crate) async fn admit(
     node: &Node,
     sandbox: &SandboxId,
     (task, owner): (&str, &str),
     spec: &SandboxSpec,
-    plan: &Plan,
 ) -> Result<(), JobError> {
     if !is_asked(spec) {
         return Ok(());
@@ -40,38 +37,33 @@ pub(crate) fn admit(
         task: task.to_owned(),
         job: owner.to_owned(),
         budget: caps.map(|caps| Budget::new(caps.and(inference.budget))),
-        fetching: Fetching::new(plan.egress.clone().unwrap_or_default()),
+        fetching: Fetching::new(Arc::default()),
         models: inference.models,
     };
-    match door.admit(tenant) {
-        true => Ok(()),
-        false => Err(no_way("the door was opened to somebody before")),
-    }
+    // An adopted one may have other rules by now than its request has.
+    let is_first = match spec.has_egress() {
+        true => {
+            let changed = node.inner.store.egress(sandbox.clone()).await?;
+            let rules = changed.unwrap_or_else(|| spec.egress_spec());
+            node.inner.rules.admit(sandbox, rules, &door, tenant)
+        }
+        false => door.admit(tenant),
+    };
+    if is_first { Ok(()) } else { Err(no_way("the door was opened to somebody before")) }
 }
 
-/// The rules of a sandbox, its own and the node's that it names.
-pub(crate) fn rules(node: &Node, spec: &SandboxSpec) -> Result<Option<Arc<Policy>>, JobError> {
-    if !spec.has_egress() {
-        return Ok(None);
-    }
-    let config = &node.inner.config.egress;
-    let own = Policy::of_rules("sandbox.egress", &spec.egress).map_err(JobError::Invalid)?;
-    let own = own.bounded(config.max_bytes_out, config.max_bytes_in);
-    let Some(name) = &spec.egress_policy else { return Ok(Some(Arc::new(own))) };
-    match config.policies.get(name) {
-        Some(named) => Ok(Some(Arc::new(own.and(named)))),
-        None => {
-            let mut faults = Faults::default();
-            faults.add("sandbox.egress_policy", "is no policy of this node");
-            Err(JobError::Refused(faults))
-        }
+/// The rules of a sandbox, its own and the node's that it names, are such as can be.
+pub(crate) fn check_rules(node: &Node, spec: &SandboxSpec) -> Result<(), JobError> {
+    match spec.has_egress() {
+        true => node.inner.rules.checked("sandbox.", &spec.egress_spec()).map(drop),
+        false => Ok(()),
     }
 }
 
 /// Ends all that goes through the door of a sandbox, and says what it was.
-pub(crate) async fn settle(node: &Node, sandbox: &SandboxId, plan: &Plan) -> Spent {
+pub(crate) async fn settle(node: &Node, sandbox: &SandboxId, spec: &SandboxSpec) -> Spent {
     let Some(door) = node.inner.sandboxes.door(sandbox) else { return Spent::default() };
     door.close().await;
-    let egress = door.fetched().filter(|_| plan.egress.is_some());
+    let egress = door.fetched().filter(|_| spec.has_egress());
     Spent { inference: door.usage(), egress }
 }

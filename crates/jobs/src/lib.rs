@@ -16,6 +16,7 @@ mod outcome;
 mod pool;
 mod prepare;
 mod reconcile;
+mod rules;
 mod sandboxes;
 mod sessions;
 mod supervise;

@@ -25,8 +25,6 @@ pub(crate) struct Plan {
     pub(crate) image: Arc<PinnedImage>,
     pub(crate) limits: contracts::limits::Limits,
     pub(crate) timeout: Duration,
-    /// What may be fetched, where anything may.
-    pub(crate) egress: Option<Arc<gate::egress::Policy>>,
 }
 
 pub(crate) struct LiveJob {

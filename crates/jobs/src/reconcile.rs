@@ -34,6 +34,7 @@ pub(crate) async fn take_up(node: &Node) -> Result<(), JobError> {
     for row in node.inner.store.active_sessions().await? {
         sessions::take_up(node, row).await?;
     }
+    node.inner.store.keep_egress(found.into_iter().map(|found| found.sandbox).collect()).await?;
     sweep(node).await
 }
 

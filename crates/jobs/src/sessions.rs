@@ -152,7 +152,7 @@ impl Node {
             inner.sandboxes.release(claim.sandbox);
             return Err(error);
         }
-        if let Err(error) = admit(self, &request, &plan, &claim.sandbox) {
+        if let Err(error) = admit(self, &request, &claim.sandbox).await {
             inner.sandboxes.release(claim.sandbox);
             return Err(error);
         }
@@ -289,15 +289,10 @@ async fn keep(node: Node, session: Arc<LiveSession>) {
     session.closed.send_replace(true);
 }
 
-fn admit(
-    node: &Node,
-    request: &SessionRequest,
-    plan: &Plan,
-    sandbox: &Sandbox,
-) -> Result<(), JobError> {
+async fn admit(node: &Node, request: &SessionRequest, sandbox: &Sandbox) -> Result<(), JobError> {
     let SessionRequest { task_id, session_id, sandbox: spec, .. } = request;
     let owner = (task_id.as_str(), session_id.as_str());
-    door::admit(node, sandbox.id(), owner, spec, plan)
+    door::admit(node, sandbox.id(), owner, spec).await
 }
 
 /// A session of an earlier life: adopted, or told to be lost.
@@ -310,7 +305,7 @@ pub(crate) async fn take_up(node: &Node, row: SessionRow) -> Result<(), JobError
     let plan = admission::plan(node, &row.request.sandbox).await;
     match (sandbox, plan) {
         (Some(sandbox), Ok(plan)) => {
-            admit(node, &row.request, &plan, &sandbox)?;
+            admit(node, &row.request, &sandbox).await?;
             node.inner.metrics.adopted.inc();
             let interrupted = sandbox.adopted_execs();
             let session = node.open_session(row.request, row.request_hash, plan, sandbox, row.view);
