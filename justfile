@@ -13,7 +13,7 @@ _default:
 setup *args:
     deploy/setup.sh {{args}}
 
-# Release builds of every program, into target/pinfold/bin.
+# Release builds of every program, into target/pinfold/bin; the inference proxy is the one that its image has.
 build:
     cargo build --release --quiet --workspace --bins
     cargo build --release --quiet --package sandbox-agent --target {{musl}}
@@ -21,6 +21,7 @@ build:
     cd target/release && install -m 755 worker-api pinfold bench {{run}}/bin
     install -m 755 target/{{musl}}/release/sandbox-agent {{run}}/bin
     deploy/proxy-image.sh
+    install -m 755 target/{{musl}}/sidecar/inference-proxy {{run}}/bin
 
 # Run a node in the foreground, on 127.0.0.1:9190 with the token `dev`.
 node: build
@@ -46,22 +47,22 @@ test: programs
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --quiet -- -D warnings
     cargo test --workspace --exclude features --lib --bins --tests --quiet
+    deploy/landlock-test.sh
     deploy/features.sh
+
+# The agent's Landlock under kernels that are emulated; fetches qemu and two kernels once (docs/landlock.md).
+landlock-test:
+    deploy/landlock-test.sh
 
 # The features alone; arguments go to the runner, as in `just features --name hello`.
 features *args: programs
     deploy/features.sh {{args}}
 
-# Measure, and write docs/benchmarks/NAME.md: jobs, burst and soak against plain Podman; proxy against nginx.
+# Measure, and write docs/benchmarks/NAME.md: jobs, burst and soak against plain Podman; sessions against llm-sandbox; proxy against nginx.
 bench name *args: build
-    {{ if name == "proxy" { "just sidecar" } else { "deploy/podman-service.sh start" } }}
+    {{ if name == "proxy" { "" } else { "deploy/podman-service.sh start" } }}
+    {{ if name == "sessions" { "deploy/llm-sandbox.sh" } else { "" } }}
     {{run}}/bin/bench {{name}} {{args}}
-
-# The inference proxy as its image has it: static, small, fast.
-sidecar:
-    cargo build --profile sidecar --quiet --package inference-proxy --target {{musl}}
-    mkdir -p {{run}}/bin
-    install -m 755 target/{{musl}}/sidecar/inference-proxy {{run}}/bin
 
 # Fuzz what parses hostile bytes: one target or all of them, each for so many seconds (docs/fuzzing.md).
 fuzz target="all" seconds="60":

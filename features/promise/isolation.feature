@@ -28,4 +28,4 @@ Feature: The floor holds, seen from inside a sandbox
   Scenario: The environment holds nothing of the host
     Given a node
     When the dispatcher runs "env | cut -d= -f1 | sort | tr '\n' ' '"
-    Then its output is "CYNODE_ARTIFACTS_DIR CYNODE_JOB_ID CYNODE_TASK_ID CYNODE_WORKSPACE_DIR HOME PATH PWD SHLVL "
+    Then its output is "CYNODE_ARTIFACTS_DIR CYNODE_JOB_ID CYNODE_TASK_ID CYNODE_WORKSPACE_DIR HOME PATH PINFOLD_HELP PWD SHLVL "

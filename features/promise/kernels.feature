@@ -139,7 +139,7 @@ Feature: Code in a session keeps its state
     Then the code printed "5"
 
   Scenario: Sessions are strangers to each other
-    Given 8 Python sessions at once that each keep a secret
+    Given 50 Python sessions at once that each keep a secret
     Then each finds its own secret, and nothing of the others
 
   Scenario: A session that was closed is gone

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::Request;
+use hyper::{HeaderMap, Request};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -16,6 +16,7 @@ use tokio::{
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) kind: String,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
@@ -75,7 +76,12 @@ impl Caller {
         body: Bytes,
         headers: &[(&str, &str)],
     ) -> Answer {
-        let none = Answer { status: 0, kind: String::new(), body: Bytes::new() };
+        let none = Answer {
+            status: 0,
+            kind: String::new(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        };
         self.try_send(method, path, body, headers).await.unwrap_or(none)
     }
 
@@ -104,7 +110,8 @@ impl Caller {
         let status = response.status().as_u16();
         let kind = response.headers().get("content-type").and_then(|v| v.to_str().ok());
         let kind = kind.unwrap_or_default().to_owned();
+        let headers = response.headers().clone();
         let body = response.into_body().collect().await.ok()?.to_bytes();
-        Some(Answer { status, kind, body })
+        Some(Answer { status, kind, headers, body })
     }
 }

@@ -2,9 +2,12 @@
 
 mod dev_model;
 mod http;
+mod kernel;
 mod node;
 mod operator;
 mod outside;
+mod real_model;
+mod server;
 mod steps;
 mod strict_provider;
 mod world;

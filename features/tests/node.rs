@@ -19,6 +19,8 @@ pub(crate) struct Node {
     child: Child,
     _reader: tokio::task::JoinSet<()>,
     pub(crate) caller: Caller,
+    /// What it said before it listened.
+    pub(crate) first_words: Vec<String>,
 }
 
 pub(crate) fn binaries() -> PathBuf {
@@ -29,9 +31,10 @@ pub(crate) fn binaries() -> PathBuf {
 }
 
 impl Node {
-    /// Starts a node on a folder; a second one on the same folder is its next life.
-    pub(crate) async fn start(folder: &Path, settings: &[(String, String)]) -> Self {
-        let mut child = Command::new(binaries().join("worker-api"))
+    /// The program that a node on this folder is.
+    pub(crate) fn program(folder: &Path, settings: &[(String, String)]) -> Command {
+        let mut program = Command::new(binaries().join("worker-api"));
+        program
             .env_clear()
             .envs(std::env::var("CONTAINER_HOST").map(|host| ("CONTAINER_HOST", host)))
             .env("PATH", "/usr/bin:/bin")
@@ -51,9 +54,13 @@ impl Node {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("worker-api starts");
+            .kill_on_drop(true);
+        program
+    }
+
+    /// Starts a node on a folder; a second one on the same folder is its next life.
+    pub(crate) async fn start(mut program: Command, folder: &Path) -> Self {
+        let mut child = program.spawn().expect("worker-api starts");
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
         let mut seen = Vec::new();
         let address = loop {
@@ -80,7 +87,8 @@ impl Node {
                 let _unwritten = tokio::fs::write(&log, &text).await;
             }
         });
-        Self { child, _reader: reader, caller: Caller { address, token: Some(TOKEN.to_owned()) } }
+        let caller = Caller { address, token: Some(TOKEN.to_owned()) };
+        Self { child, _reader: reader, caller, first_words: seen }
     }
 
     /// As the kernel would when it runs out of memory: no warning, no last words.

@@ -1,6 +1,7 @@
 //! A person at a terminal who configures the node, and the provider's server that they know.
 
 use crate::{
+    dev_model::DevModel,
     node::{ADMIN_TOKEN, TOKEN, binaries},
     strict_provider::StrictProvider,
 };
@@ -8,16 +9,13 @@ use std::{
     net::SocketAddr,
     process::{Output, Stdio},
 };
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
-};
+use tokio::process::Command;
 
 pub(crate) const KEY: &str = "planted-key-of-a-feature";
 
 #[derive(Debug, Default)]
 pub(crate) struct Operator {
-    server: Option<Child>,
+    server: Option<DevModel>,
     strict: Option<StrictProvider>,
     url: String,
     done: Vec<Output>,
@@ -27,17 +25,8 @@ pub(crate) struct Operator {
 
 impl Operator {
     pub(crate) async fn start_server(&mut self) {
-        let mut server = Command::new(binaries().join("pinfold"))
-            .args(["dev-model", "--listen", "127.0.0.1:0"])
-            .env("PINFOLD_DEV_MODEL_API_KEY", KEY)
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("pinfold dev-model starts");
-        let mut lines = BufReader::new(server.stdout.take().expect("piped")).lines();
-        let line = lines.next_line().await.expect("text").expect("a line");
-        let url = line.split_once("listening on ").and_then(|(_, rest)| rest.split(' ').next());
-        self.url = format!("{}/v1", url.expect("an address"));
+        let server = DevModel::start_with_key(KEY).await;
+        self.url = format!("http://{}/v1", server.address());
         self.server = Some(server);
     }
 

@@ -3,13 +3,16 @@
 use crate::{
     dev_model::DevModel,
     http::Answer,
+    kernel,
     node::{ADMIN_TOKEN, Node},
     operator::Operator,
     outside::Outside,
+    real_model::RealModel,
 };
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -23,6 +26,8 @@ pub(crate) struct World {
     pub(crate) node: Option<Node>,
     /// The upstream of its inference; it ends with the world.
     pub(crate) model: Option<DevModel>,
+    /// The same, where it is a real server.
+    pub(crate) real_model: Option<RealModel>,
     /// A server in the world outside; it ends with the world.
     pub(crate) outside: Option<Outside>,
     pub(crate) settings: Vec<(String, String)>,
@@ -35,12 +40,16 @@ pub(crate) struct World {
     /// How often each job of many prints its id.
     pub(crate) times: usize,
     /// Calls that were made and not waited for.
+    /// What a stream that is still open has told so far.
+    pub(crate) told: Arc<Mutex<String>>,
     pub(crate) waiting: tokio::task::JoinSet<Answer>,
     /// Names of images that are the scenario's own.
     pub(crate) tags: Vec<String>,
     pub(crate) operator: Operator,
     /// Its node runs nothing on Podman.
     has_no_sandboxes: bool,
+    /// For its node's process and what that starts itself, which are no containers.
+    pub(crate) kernel_has_no_landlock: bool,
 }
 
 impl World {
@@ -52,6 +61,7 @@ impl World {
             folder: tempfile::tempdir().expect("a folder"),
             node: None,
             model: None,
+            real_model: None,
             outside: None,
             settings: Vec::new(),
             task_id: format!("bdd-{name}"),
@@ -60,15 +70,36 @@ impl World {
             answers: Vec::new(),
             notes: Vec::new(),
             times: 0,
+            told: Arc::default(),
             waiting: tokio::task::JoinSet::new(),
             tags: Vec::new(),
             operator: Operator::default(),
             has_no_sandboxes: false,
+            kernel_has_no_landlock: false,
         }
     }
 
     pub(crate) async fn start(&mut self) {
-        self.node = Some(Node::start(self.folder.path(), &self.settings).await);
+        let program = self.program();
+        self.node = Some(Node::start(program, self.folder.path()).await);
+    }
+
+    /// The node's program, on the kernel that the scenario has.
+    pub(crate) fn program(&self) -> tokio::process::Command {
+        let mut program = Node::program(self.folder.path(), &self.settings);
+        if self.kernel_has_no_landlock {
+            kernel::without_landlock(&mut program);
+        }
+        program
+    }
+
+    /// A node whose sandboxes are processes of this host.
+    pub(crate) fn without_containers(&mut self) {
+        self.has_no_sandboxes = true;
+        self.settings.push(("CONTAINER_RUNTIME".to_owned(), "direct".to_owned()));
+        // Short, because the path of a sandbox's socket has to fit into its address.
+        let root = self.folder.path().join("w").display().to_string();
+        self.settings.push(("WORKSPACE_ROOT".to_owned(), root));
     }
 
     /// A node that is only configured.

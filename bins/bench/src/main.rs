@@ -1,5 +1,5 @@
-//! Measures a node against plain Podman and its proxy against nginx, both sides in one run, and writes the figures down in
-//! docs/benchmarks.
+//! Measures a node against plain Podman, its sessions against another package's and its proxy against nginx, all sides
+//! in one run, and writes the figures down in docs/benchmarks.
 
 mod burst;
 mod footprint;
@@ -9,6 +9,7 @@ mod node;
 mod podman;
 mod proxy;
 mod report;
+mod sessions;
 mod soak;
 mod stats;
 mod usage;
@@ -43,6 +44,17 @@ enum Bench {
         #[arg(long, default_value_t = 10_000)]
         rounds: usize,
     },
+    /// Code in sessions, beside a bare interpreter and the llm-sandbox package, and many idle ones.
+    Sessions {
+        #[arg(long, default_value_t = 12)]
+        rounds: usize,
+        /// Open at a time, in the part about many.
+        #[arg(long, default_value_t = 200)]
+        sessions: usize,
+        /// Podman's socket, as the node uses it.
+        #[arg(long, env = "CONTAINER_HOST")]
+        container_host: String,
+    },
     /// Idle, at saturation, and under a mix of jobs for long.
     Soak {
         /// Seconds at saturation.
@@ -63,6 +75,9 @@ fn main() -> anyhow::Result<()> {
         Bench::Jobs { rounds } => ("jobs", jobs::run(rounds)?),
         Bench::Burst { rounds } => ("burst", burst::run(rounds)?),
         Bench::Proxy { rounds } => ("proxy", proxy::run(rounds)?),
+        Bench::Sessions { rounds, sessions, container_host } => {
+            ("sessions", sessions::run(rounds, sessions, &container_host)?)
+        }
         Bench::Soak { seconds, minutes, container_host } => {
             let times = soak::Times {
                 sustained: Duration::from_secs(seconds),

@@ -22,14 +22,24 @@ pub(crate) struct Node {
 impl Node {
     /// A node that keeps so many sandboxes of each image waiting.
     pub(crate) fn start(waiting: &[(&str, usize)]) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let here = std::env::current_exe()?;
-        let programs = here.parent().context("this program is in a folder")?;
         let max: usize = waiting.iter().map(|(_, count)| count).sum();
         let shapes: Vec<Value> = waiting
             .iter()
             .map(|(image, count)| json!({"image": image, "min": count, "max": count}))
             .collect();
+        let node = Self::start_with(&[
+            ("POOL_MAX", max.to_string()),
+            ("POOL_MIN", "0".to_owned()),
+            ("POOL_SHAPES", json!(shapes).to_string()),
+        ])?;
+        node.wait_until_full()?;
+        Ok(node)
+    }
+
+    pub(crate) fn start_with(settings: &[(&str, String)]) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let here = std::env::current_exe()?;
+        let programs = here.parent().context("this program is in a folder")?;
         let mut child = Command::new(programs.join("worker-api"))
             .env("LISTEN_ADDR", "127.0.0.1:0")
             .env("WORKER_API_BEARER_TOKEN", TOKEN)
@@ -38,9 +48,7 @@ impl Node {
             .env("LOG_FORMAT", "text")
             .env("LOG_LEVEL", "worker_api=info,warn")
             .env("MAX_QUEUED", "1000")
-            .env("POOL_MAX", max.to_string())
-            .env("POOL_MIN", "0")
-            .env("POOL_SHAPES", json!(shapes).to_string())
+            .envs(settings.iter().map(|(name, value)| (name, value)))
             .stderr(Stdio::piped())
             .spawn()
             .context("worker-api, beside this program")?;
@@ -53,9 +61,7 @@ impl Node {
         };
         // Nobody may block it by not reading its log.
         std::thread::spawn(move || lines.for_each(drop));
-        let node = Self { child, address, folder };
-        node.wait_until_full()?;
-        Ok(node)
+        Ok(Self { child, address, folder })
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -76,12 +82,20 @@ impl Node {
 
     /// Sandboxes that have a folder now.
     pub(crate) fn folders(&self) -> usize {
+        self.sandboxes().len()
+    }
+
+    /// Their ids, by their folders.
+    pub(crate) fn sandboxes(&self) -> Vec<String> {
         let entries = |path: &std::path::Path| {
             let read = std::fs::read_dir(path).into_iter().flatten().flatten();
             read.map(|entry| entry.path()).collect::<Vec<_>>()
         };
         let nodes = entries(&self.folder.path().join("workspaces"));
-        nodes.iter().map(|node| entries(node).len()).sum()
+        let sandboxes = nodes.iter().flat_map(|node| entries(node));
+        sandboxes
+            .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
+            .collect()
     }
 
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
@@ -143,6 +157,14 @@ impl Client {
 
     pub(crate) fn get(&mut self, path: &str) -> anyhow::Result<Value> {
         self.ask("GET", path, "")
+    }
+
+    pub(crate) fn post(&mut self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.ask("POST", path, &body.to_string())
+    }
+
+    pub(crate) fn delete(&mut self, path: &str) -> anyhow::Result<Value> {
+        self.ask("DELETE", path, "")
     }
 
     fn ask(&mut self, method: &str, path: &str, body: &str) -> anyhow::Result<Value> {

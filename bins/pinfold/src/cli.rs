@@ -1,8 +1,10 @@
 //! The words of the command line.
 
+mod copy;
 mod egress;
 mod providers;
 
+pub(crate) use copy::{Copy, End, Here, Place, SessionPath};
 pub(crate) use egress::{EgressCommand, Of as EgressOf, SetEgress};
 pub(crate) use providers::{
     CreateProvider, InferenceCommand, ProviderCommand, ProviderFields, SetRoute, UpdateProvider,
@@ -69,6 +71,14 @@ pub(crate) enum Command {
     Cancel { job_id: String },
     /// Show what a job prints, from its start until its end.
     Logs { job_id: String },
+    /// Copy files and folders into a session or out of it.
+    ///
+    /// Examples: pinfold cp data.csv 8f0c…:  ·  pinfold cp 8f0c…:out/. results  ·  pinfold cp 8f0c…:log -
+    ///
+    /// Paths in a session begin at its workspace. A folder to - is its tar. Ends with 0 when all was
+    /// copied, with 1 when something was left out (links that may lead out, pipes, devices), and
+    /// with 125 when it failed.
+    Cp(Copy),
     /// Show the sandboxes that wait for work, by shape.
     Pool(PoolOptions),
     /// Make providers of models known to the node, with their keys.

@@ -3,16 +3,16 @@
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use contracts::problem::Problem;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, Limited, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
     Method, Request, Response, StatusCode, Uri,
-    body::Incoming,
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
+    body::{Frame, Incoming},
+    header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST},
 };
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
-use std::fmt;
-use tokio::{net::TcpStream, task::JoinSet};
+use std::{fmt, io};
+use tokio::{net::TcpStream, sync::mpsc, task::JoinSet};
 
 /// Largest answer that is read whole: a result with both streams at their largest, and artifacts.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
@@ -49,6 +49,24 @@ impl std::error::Error for Refused {}
 pub(crate) struct Streaming {
     pub(crate) response: Response<Incoming>,
     _driver: JoinSet<()>,
+}
+
+/// What is sent to the node, at once or as it is made.
+pub(crate) struct RequestBody(UnsyncBoxBody<Bytes, io::Error>);
+
+impl RequestBody {
+    fn whole(bytes: Bytes) -> Self {
+        Self(Full::new(bytes).map_err(|never| match never {}).boxed_unsync())
+    }
+
+    /// Pieces until the channel closes; an error breaks the request off.
+    pub(crate) fn pieces(pieces: mpsc::Receiver<io::Result<Bytes>>) -> Self {
+        let frames = futures::stream::unfold(pieces, |mut pieces| async move {
+            let piece = pieces.recv().await?;
+            Some((piece.map(Frame::data), pieces))
+        });
+        Self(BodyExt::boxed_unsync(StreamBody::new(frames)))
+    }
 }
 
 impl Client {
@@ -97,14 +115,20 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> anyhow::Result<Bytes> {
-        let answer = self.send(method, path, body, &[]).await?;
-        let status = answer.response.status();
-        let body = Limited::new(answer.response.into_body(), MAX_ANSWER_BYTES).collect().await;
-        let body = body.map_err(|e| anyhow::anyhow!(e)).context("the answer broke off")?.to_bytes();
-        if status.is_success() {
-            return Ok(body);
-        }
-        Err(refusal(status, &body))
+        let answer = self.send(method, path, RequestBody::whole(body), &[]).await?;
+        whole(answer).await
+    }
+
+    /// Sends a body as it is made; of so many bytes, if that is known.
+    pub(crate) async fn put(
+        &self,
+        path: &str,
+        body: RequestBody,
+        size: Option<u64>,
+    ) -> anyhow::Result<Bytes> {
+        let headers: Vec<_> =
+            size.map(|size| (CONTENT_LENGTH.as_str(), size.to_string())).into_iter().collect();
+        whole(self.send(Method::PUT, path, body, &headers).await?).await
     }
 
     /// An answer whose body is read as it comes.
@@ -113,7 +137,8 @@ impl Client {
         path: &str,
         headers: &[(&'static str, String)],
     ) -> anyhow::Result<Streaming> {
-        let answer = self.send(Method::GET, path, Bytes::new(), headers).await?;
+        let answer =
+            self.send(Method::GET, path, RequestBody::whole(Bytes::new()), headers).await?;
         let status = answer.response.status();
         if status.is_success() {
             return Ok(answer);
@@ -127,7 +152,7 @@ impl Client {
         &self,
         method: Method,
         path: &str,
-        body: Bytes,
+        body: RequestBody,
         headers: &[(&'static str, String)],
     ) -> anyhow::Result<Streaming> {
         let stream = TcpStream::connect(&self.authority)
@@ -149,9 +174,17 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, value);
         }
-        let response = sender.send_request(request.body(Full::new(body))?).await?;
+        let response = sender.send_request(request.body(body.0)?).await?;
         Ok(Streaming { response, _driver: driver })
     }
+}
+
+/// The whole body of a successful answer.
+async fn whole(answer: Streaming) -> anyhow::Result<Bytes> {
+    let status = answer.response.status();
+    let body = Limited::new(answer.response.into_body(), MAX_ANSWER_BYTES).collect().await;
+    let body = body.map_err(|e| anyhow::anyhow!(e)).context("the answer broke off")?.to_bytes();
+    if status.is_success() { Ok(body) } else { Err(refusal(status, &body)) }
 }
 
 fn refusal(status: StatusCode, body: &[u8]) -> anyhow::Error {

@@ -1,5 +1,6 @@
 //! What the commands do, one file each.
 
+pub(crate) mod copy;
 pub(crate) mod egress;
 mod environment;
 pub(crate) mod inference;

@@ -12,7 +12,7 @@ use contracts::{
     sandbox::{NetworkPolicy, path},
 };
 use executor::{
-    Engine, Exec, ExecEvent, Labels, Sandbox, Shape,
+    Engine, Exec, ExecEvent, Fencing, Labels, Sandbox, Shape,
     podman::{ImagePolicy, PodmanConfig, PodmanEngine},
 };
 use line::{Line, Verdict};
@@ -87,6 +87,7 @@ async fn look_inside(options: &DoctorOptions, socket: PathBuf) -> anyhow::Result
         workspace_root: folder.0.join("workspaces"),
         state_dir: folder.0.clone(),
         images: ImagePolicy::default(),
+        fencing: Fencing::default(),
     })
     .await?;
     let image = engine.pin(&options.image).await?;

@@ -3,7 +3,8 @@
 use crate::{
     connection::{Connection, Lost},
     exec::{Exec, Folders},
-    files::{Collection, Puts},
+    fence::Fence,
+    files::{Calls, Collection, Puts},
     kernels::Kernels,
     options::Options,
     process_setup::is_init,
@@ -42,6 +43,7 @@ const FORSAKEN_DIRECT: Duration = Duration::from_secs(600);
 
 pub(crate) struct Agent {
     options: Options,
+    fence: Fence,
     signals: OwnedFd,
     link: Option<Connection>,
     lost_at: Instant,
@@ -51,6 +53,7 @@ pub(crate) struct Agent {
     kernels: Kernels,
     puts: Puts,
     collections: VecDeque<Collection>,
+    calls: Calls,
     /// Streams of ended commands that background work still holds: emptied, not kept.
     leftovers: Vec<OwnedFd>,
     scratch: Vec<u8>,
@@ -58,10 +61,11 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    pub(crate) fn new(options: Options, signals: OwnedFd) -> Self {
+    pub(crate) fn new(options: Options, signals: OwnedFd, fence: Fence) -> Self {
         let now = Instant::now();
         Self {
             options,
+            fence,
             signals,
             link: None,
             lost_at: now,
@@ -71,6 +75,7 @@ impl Agent {
             kernels: Kernels::default(),
             puts: Puts::default(),
             collections: VecDeque::new(),
+            calls: Calls::default(),
             leftovers: Vec::new(),
             scratch: vec![0; MAX_CHUNK_BYTES],
             stopping: false,
@@ -103,7 +108,8 @@ impl Agent {
             Some(mut link) => {
                 let execs = self.execs.iter().map(|(id, exec)| exec.status(*id)).collect();
                 let kernels = self.kernels.names();
-                link.send(&FromAgent::Hello { version: VERSION, execs, kernels });
+                let landlock = self.fence.status();
+                link.send(&FromAgent::Hello { version: VERSION, execs, kernels, landlock });
                 self.link = Some(link);
                 self.pause = FIRST_PAUSE;
             }
@@ -134,6 +140,7 @@ impl Agent {
         self.next_try = self.lost_at;
         self.puts.clear();
         self.collections.clear();
+        self.calls.clear();
         for exec in self.execs.values_mut() {
             exec.wanted = false;
         }
@@ -166,6 +173,9 @@ impl Agent {
             }
         }
         self.kernels.poll_fds(&self.execs, listens, &mut fds);
+        if self.link.as_ref().is_some_and(Connection::has_room) {
+            self.calls.poll_fds(&mut fds);
+        }
         fds.extend(self.leftovers.iter().map(|fd| readable(fd.as_fd())));
         let timeout = self.next_moment().map(|moment| {
             let wait = moment.saturating_duration_since(Instant::now());
@@ -178,8 +188,8 @@ impl Agent {
     }
 
     fn next_moment(&self) -> Option<Instant> {
-        let collecting =
-            !self.collections.is_empty() && self.link.as_ref().is_some_and(Connection::has_room);
+        let collecting = (!self.collections.is_empty() || self.calls.has_work())
+            && self.link.as_ref().is_some_and(Connection::has_room);
         let now = Instant::now();
         let moments = [
             self.link.is_none().then_some(self.next_try),
@@ -262,6 +272,11 @@ impl Agent {
                 }
                 ToAgent::Ping => self.say(&FromAgent::Pong),
                 ToAgent::Kernels(message) => self.obey_for_kernels(message),
+                ToAgent::Files { request, order } => {
+                    if let Some(news) = self.calls.take(&self.options.workspace, request, order) {
+                        self.say(&FromAgent::Files { request, news });
+                    }
+                }
             }
         }
     }
@@ -270,7 +285,7 @@ impl Agent {
         let execs = &mut self.execs;
         match message {
             ToKernels::Start { kernel, command } => {
-                self.leftovers.extend(self.kernels.start(kernel, &command, execs));
+                self.leftovers.extend(self.kernels.start(kernel, &command, &self.fence, execs));
             }
             ToKernels::Cell { exec, cell } => {
                 self.kernels.run(exec, &cell, execs, &mut self.scratch);
@@ -296,7 +311,7 @@ impl Agent {
 
     fn start(&mut self, id: ExecId, command: &Command) {
         let now = Instant::now();
-        let exec = match spawn::spawn(command) {
+        let exec = match spawn::spawn(command, &self.fence) {
             Ok(spawned) => {
                 self.say(&FromAgent::Started { exec: id });
                 Exec::running(command, spawned, now)
@@ -352,6 +367,11 @@ impl Agent {
             link.send(&message);
             if Collection::is_done(&message) {
                 self.collections.pop_front();
+            }
+        }
+        if link.has_room() {
+            for (request, news) in self.calls.step() {
+                link.send(&FromAgent::Files { request, news });
             }
         }
         if link.flush().is_err() {

@@ -6,9 +6,11 @@
 
 mod collect;
 mod put;
+mod session;
 
 pub(crate) use collect::{Collection, Wanted};
 pub(crate) use put::Puts;
+pub(crate) use session::Calls;
 
 use contracts::link::FileError;
 use rustix::{

@@ -8,6 +8,7 @@ mod events;
 
 use crate::{
     exec::Exec,
+    fence::Fence,
     processes::{Reaped, signal_group, signal_tree},
     spawn::{self, Control, NotExecuted},
 };
@@ -68,11 +69,12 @@ impl Kernels {
         &mut self,
         name: String,
         command: &Command,
+        fence: &Fence,
         execs: &mut Execs,
     ) -> Vec<OwnedFd> {
         let leftovers = self.end(&name, execs);
         if self.0.len() < MAX_KERNELS {
-            self.0.insert(name, Kernel::start(command));
+            self.0.insert(name, Kernel::start(command, fence));
         }
         leftovers
     }
@@ -196,7 +198,7 @@ impl Kernels {
 }
 
 impl Kernel {
-    fn start(command: &Command) -> Self {
+    fn start(command: &Command, fence: &Fence) -> Self {
         let mut kernel = Self {
             state: State::Ended(KernelEnd::Protocol),
             stdout: None,
@@ -208,7 +210,7 @@ impl Kernel {
             breach: false,
             hung_up: None,
         };
-        match spawn::spawn_kernel(command) {
+        match spawn::spawn_kernel(command, fence) {
             Ok((spawned, Control { requests, events })) => {
                 kernel.state = State::Runs(spawned.pid);
                 kernel.stdout = Some(spawned.stdout);

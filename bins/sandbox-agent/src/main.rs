@@ -8,6 +8,7 @@ mod await_proxy;
 mod capture;
 mod connection;
 mod exec;
+mod fence;
 mod files;
 mod glob;
 mod kernels;
@@ -36,6 +37,11 @@ fn main() -> ExitCode {
                 }
             };
         }
+        Ok(Mode::Landlock) => {
+            let landlock = serde_json::to_string(&fence::of_kernel());
+            println!("{}", landlock.unwrap_or_default());
+            return ExitCode::SUCCESS;
+        }
         Ok(Mode::Version) => {
             println!("sandbox-agent {}", env!("CARGO_PKG_VERSION"));
             return ExitCode::SUCCESS;
@@ -52,7 +58,14 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match agent::Agent::new(options, signals).run() {
+    let fence = match fence::Fence::build(&options) {
+        Ok(fence) => fence,
+        Err(error) => {
+            eprintln!("sandbox-agent: can't build the fence: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match agent::Agent::new(options, signals, fence).run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("sandbox-agent: {error}");

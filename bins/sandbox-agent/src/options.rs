@@ -1,6 +1,7 @@
-//! The few words on the agent's command line. In a container there are none.
+//! The few words on the agent's command line: where things are, and what code may touch.
 
-use contracts::sandbox::path;
+use crate::fence::Policy;
+use contracts::{landlock::LandlockMode, sandbox::path};
 use std::path::PathBuf;
 
 pub(crate) enum Mode {
@@ -9,6 +10,8 @@ pub(crate) enum Mode {
     Probe,
     /// Return when the inference proxy answers.
     AwaitProxy,
+    /// Say what Landlock the kernel has.
+    Landlock,
     Version,
 }
 
@@ -18,6 +21,7 @@ pub(crate) struct Options {
     pub(crate) workspace: PathBuf,
     pub(crate) job: PathBuf,
     pub(crate) tmp: PathBuf,
+    pub(crate) policy: Policy,
 }
 
 impl Options {
@@ -27,19 +31,29 @@ impl Options {
             workspace: path::WORKSPACE.into(),
             job: path::JOB.into(),
             tmp: path::TMP.into(),
+            policy: Policy::default(),
         };
         while let Some(word) = words.next() {
-            let place = match word.as_str() {
+            let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+            match word.as_str() {
                 "await-proxy" => return Ok(Mode::AwaitProxy),
+                "landlock" => return Ok(Mode::Landlock),
                 "probe" => return Ok(Mode::Probe),
                 "--version" => return Ok(Mode::Version),
-                "--link" => &mut options.link,
-                "--root-workspace" => &mut options.workspace,
-                "--root-job" => &mut options.job,
-                "--root-tmp" => &mut options.tmp,
+                "--link" => options.link = value()?.into(),
+                "--root-workspace" => options.workspace = value()?.into(),
+                "--root-job" => options.job = value()?.into(),
+                "--root-tmp" => options.tmp = value()?.into(),
+                "--landlock" => {
+                    let mode = value()?;
+                    let named = LandlockMode::named(&mode);
+                    options.policy.mode = named.ok_or_else(|| format!("{mode:?} is no mode"))?;
+                }
+                "--read" => options.policy.read.push(value()?.into()),
+                "--write" => options.policy.write.push(value()?.into()),
+                "--cut-off" => options.policy.cut_off = true,
                 other => return Err(format!("{other:?} is not an option")),
-            };
-            *place = words.next().ok_or_else(|| format!("{word} needs a path"))?.into();
+            }
         }
         Ok(Mode::Agent(options))
     }

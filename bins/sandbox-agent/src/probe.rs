@@ -9,6 +9,7 @@ mod child;
 mod errno;
 mod identity;
 mod kernel_files;
+mod landlock;
 mod mounts;
 mod network;
 mod sockets;
@@ -26,6 +27,7 @@ pub(crate) fn report() -> String {
         mounts::report(&mounts),
         unix_sockets::report(&mounts),
         kernel_files::report(),
+        landlock::report(),
     ];
     let facts: Map<String, Value> = sections.into_iter().flatten().collect();
     Value::Object(facts).to_string()
@@ -61,6 +63,7 @@ mod tests {
             "mounts",
             "unix_sockets",
             "kernel_files",
+            "landlock",
         ] {
             assert!(report.get(name).is_some(), "{name} is missing");
         }

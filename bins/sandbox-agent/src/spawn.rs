@@ -2,6 +2,7 @@
 //! stand still for so long: nothing is copied, and it tells a failure by leaving it where we look.
 //! Everything is prepared before, because until then it may only make system calls.
 
+use crate::fence::{Fence, Putting};
 use contracts::link::{
     Command,
     kernel::{EVENTS_FD, REQUESTS_FD},
@@ -39,7 +40,7 @@ pub(crate) struct Control {
 }
 
 /// Descriptors of ours that the child shall find under a low number must not have one of those.
-const ABOVE_TARGETS: i32 = 10;
+pub(crate) const ABOVE_TARGETS: i32 = 10;
 
 /// The step that kept a command from running, and why.
 #[derive(Debug)]
@@ -54,12 +55,15 @@ impl NotExecuted {
     }
 }
 
-pub(crate) fn spawn(command: &Command) -> Result<Spawned, NotExecuted> {
-    spawn_with(command, None)
+pub(crate) fn spawn(command: &Command, fence: &Fence) -> Result<Spawned, NotExecuted> {
+    spawn_with(command, fence, None)
 }
 
 /// A command with two pipes more, for its requests and its events.
-pub(crate) fn spawn_kernel(command: &Command) -> Result<(Spawned, Control), NotExecuted> {
+pub(crate) fn spawn_kernel(
+    command: &Command,
+    fence: &Fence,
+) -> Result<(Spawned, Control), NotExecuted> {
     let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(NotExecuted::at("pipe"));
     let above = |fd: OwnedFd| {
         rustix::io::fcntl_dupfd_cloexec(fd, ABOVE_TARGETS).map_err(NotExecuted::at("pipe"))
@@ -71,11 +75,18 @@ pub(crate) fn spawn_kernel(command: &Command) -> Result<(Spawned, Control), NotE
         // A descriptor that is ours and open can be made non-blocking.
         let _set = rustix::io::ioctl_fionbio(fd, true);
     }
-    let spawned = spawn_with(command, Some(ends))?;
+    let spawned = spawn_with(command, fence, Some(ends))?;
     Ok((spawned, Control { requests, events }))
 }
 
-fn spawn_with(command: &Command, control: Option<[OwnedFd; 2]>) -> Result<Spawned, NotExecuted> {
+fn spawn_with(
+    command: &Command,
+    fence: &Fence,
+    control: Option<[OwnedFd; 2]>,
+) -> Result<Spawned, NotExecuted> {
+    if !fence.may_run() {
+        return Err(NotExecuted { errno: libc::EOPNOTSUPP, step: "landlock" });
+    }
     let program = Program::prepare(command)?;
     let pipe = |step| pipe_with(PipeFlags::CLOEXEC).map_err(NotExecuted::at(step));
     let (stdout, child_stdout) = pipe("pipe")?;
@@ -92,7 +103,8 @@ fn spawn_with(command: &Command, control: Option<[OwnedFd; 2]>) -> Result<Spawne
     let control = control.as_ref().map(|[requests, events]| {
         [(requests.as_raw_fd(), REQUESTS_FD), (events.as_raw_fd(), EVENTS_FD)]
     });
-    let mut birth = Birth { program: &program, ends, control, failed: None };
+    let mut birth =
+        Birth { program: &program, ends, control, fence: fence.putting(), failed: None };
     let pid = birth.give()?;
     if let Some(failure) = birth.failed {
         // SAFETY: waits for our own child, which has exited.
@@ -155,6 +167,8 @@ struct Birth<'a> {
     ends: [i32; 3],
     /// Of a kernel: more descriptors, and the numbers that they get after the others have theirs.
     control: Option<[(i32, i32); 2]>,
+    /// What the child puts around itself.
+    fence: Option<Putting>,
     failed: Option<NotExecuted>,
 }
 
@@ -202,6 +216,10 @@ impl Birth<'_> {
             }
             if libc::chdir(self.program.cwd.as_ptr()) < 0 {
                 return failed("cwd");
+            }
+            // Last: what comes before is done with our rights and not with the program's.
+            if self.fence.is_some_and(|fence| !fence.put_on()) {
+                return failed("landlock");
             }
             let mut errno = libc::ENOENT;
             for candidate in &self.program.candidates {

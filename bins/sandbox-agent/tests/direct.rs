@@ -8,7 +8,7 @@ use contracts::{
     sandbox::NetworkPolicy,
 };
 use executor::{
-    Engine, Exec, ExecEvent, Labels, Sandbox, Shape,
+    Engine, Exec, ExecEvent, Fencing, Labels, Sandbox, Shape,
     direct::{DirectConfig, DirectEngine},
 };
 use std::path::Path;
@@ -25,6 +25,7 @@ impl Node {
             node_id: "test".to_owned(),
             agent: env!("CARGO_BIN_EXE_sandbox-agent").into(),
             workspace_root: root.path().to_owned(),
+            fencing: Fencing::default(),
         });
         Self { engine: engine.unwrap(), _root: root }
     }

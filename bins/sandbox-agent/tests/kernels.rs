@@ -11,7 +11,7 @@ use contracts::{
     sandbox::NetworkPolicy,
 };
 use executor::{
-    Engine, Exec, ExecEvent, Labels, Sandbox, Shape,
+    Engine, Exec, ExecEvent, Fencing, Labels, Sandbox, Shape,
     direct::{DirectConfig, DirectEngine},
 };
 
@@ -38,6 +38,7 @@ impl Node {
             node_id: "test".to_owned(),
             agent: env!("CARGO_BIN_EXE_sandbox-agent").into(),
             workspace_root: root.path().to_owned(),
+            fencing: Fencing::default(),
         });
         let engine = engine.unwrap();
         let image = engine.pin(&ImageRef::new("x").unwrap()).await.unwrap();

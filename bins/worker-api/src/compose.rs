@@ -39,6 +39,7 @@ pub(crate) async fn parts(config: &Checked) -> anyhow::Result<Parts> {
 
 async fn catalog(config: &Checked, store: Store) -> anyhow::Result<Catalog> {
     keep_memory_private()?;
+    allow_open_files()?;
     let extra = config.providers.provider_ca_file.as_deref();
     let trust = match Trust::load(extra) {
         Ok(trust) => Some(trust),
@@ -54,6 +55,7 @@ async fn catalog(config: &Checked, store: Store) -> anyhow::Result<Catalog> {
 async fn engine(config: &Checked, node_id: String) -> anyhow::Result<Arc<dyn Engine>> {
     let workspace_root = config.state.workspace_root.clone();
     let agent = config.sandbox.agent_path.clone();
+    let fencing = config.sandbox.fencing();
     Ok(match config.sandbox.container_runtime {
         Runtime::Podman => Arc::new(
             PodmanEngine::open(PodmanConfig {
@@ -64,13 +66,14 @@ async fn engine(config: &Checked, node_id: String) -> anyhow::Result<Arc<dyn Eng
                 state_dir: config.state.state_dir.clone(),
                 images: config.images(),
                 proxy_image: config.proxy_image.clone(),
+                fencing,
             })
             .await
             .with_context(|| format!("Podman at {}", config.podman_socket.display()))?,
         ),
         Runtime::Direct => {
             make_private(&workspace_root)?;
-            Arc::new(DirectEngine::open(DirectConfig { node_id, agent, workspace_root })?)
+            Arc::new(DirectEngine::open(DirectConfig { node_id, agent, workspace_root, fencing })?)
         }
     })
 }
@@ -85,6 +88,15 @@ fn keep_memory_private() -> anyhow::Result<()> {
             rustix::process::set_dumpable_behavior(never)
         })
         .context("the node's memory can't be kept out of core files")
+}
+
+/// Each sandbox takes three descriptors of ours, each connection one: what a shell allows by default is used up by
+/// the sessions that the defaults allow.
+fn allow_open_files() -> anyhow::Result<()> {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let allowed = getrlimit(Resource::Nofile);
+    let most = rustix::process::Rlimit { current: allowed.maximum, ..allowed };
+    setrlimit(Resource::Nofile, most).context("the node can't open as many files as it may")
 }
 
 /// The node's own name on its containers, drawn once and kept.

@@ -89,6 +89,7 @@ impl Config {
         let default_image = self.sandbox.default_image(&mut faults);
         let podman_socket = self.sandbox.socket(&mut faults);
         self.sandbox.find_agent(&mut faults);
+        self.sandbox.check_fencing(&mut faults);
         self.limits.check(&mut faults);
         self.times.check(&mut faults);
         self.sessions.check(self.listen.listen_addr, &mut faults);
@@ -162,6 +163,7 @@ impl Checked {
             session_max: self.sessions.session_max,
             session_idle: Duration::from_secs(self.sessions.session_idle_seconds),
             session_lifetime: Duration::from_secs(self.sessions.session_lifetime_seconds),
+            session_freeze_after: self.sessions.freeze_after(),
             session_images: self.session_images.clone(),
             cell_timeout: Duration::from_secs(self.sessions.session_code_seconds),
             gate,

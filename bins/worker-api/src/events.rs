@@ -1,6 +1,6 @@
 //! A job's events as a stream of server-sent events, with heartbeats while nothing happens.
 
-use crate::problem::Answer;
+use crate::problem::{Answer, BrokenOff};
 use contracts::event::name;
 use futures::{Stream, StreamExt};
 use http_body_util::{BodyExt, StreamBody};
@@ -10,7 +10,7 @@ use hyper::{
     header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
 };
 use jobs::{JobEvent, JobEventKind};
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// A comment: keeps proxies from closing, and tells us when nobody reads.
@@ -30,7 +30,7 @@ pub(crate) fn stream(events: mpsc::Receiver<JobEvent>, heartbeat: Duration) -> A
 
 /// Texts of events as an answer that has no end of its own.
 pub(crate) fn answer(texts: impl Stream<Item = String> + Send + 'static) -> Answer {
-    let frames = texts.map(|text| Ok::<_, Infallible>(Frame::data(Bytes::from(text))));
+    let frames = texts.map(|text| Ok::<_, BrokenOff>(Frame::data(Bytes::from(text))));
     let mut answer = Response::new(BodyExt::boxed_unsync(StreamBody::new(frames)));
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

@@ -3,6 +3,7 @@
 
 mod code;
 mod egress;
+mod files;
 mod health;
 mod inference;
 mod jobs;
@@ -18,7 +19,7 @@ use crate::{
     routes::Route,
     server::Front,
 };
-use contracts::RouteAlias;
+use contracts::{RouteAlias, file::check_path};
 use hyper::{Request, StatusCode, body::Incoming};
 
 pub(crate) async fn handle(
@@ -63,6 +64,8 @@ pub(crate) async fn handle(
         Route::CodeService => Ok(code::service()),
         Route::OpenCode => code::open(front, request).await,
         Route::ListCode => Ok(code::list(front)),
+        Route::GetCode => code::get(front, id(open)?).await,
+        Route::RenewCode => code::renew(front, id(open)?, request).await,
         Route::CloseCode => code::close(front, id(open)?).await,
         Route::Execute => code::execute(front, id(open)?, request).await,
         Route::ExecuteOnce => code::execute_once(front, request).await,
@@ -70,6 +73,11 @@ pub(crate) async fn handle(
         Route::CodeEvents => code::events(front, id(open)?, id_at(open, 1)?, &request).await,
         Route::InterruptCode => code::interrupt(front, id(open)?, request).await,
         Route::RestartCode => code::restart(front, id(open)?, request).await,
+        Route::ReadFile => files::read(front, id(open)?, path(open)?, request).await,
+        Route::HeadFile => files::head(front, id(open)?, path(open)?, &request).await,
+        Route::WriteFile => files::write(front, id(open)?, path(open)?, request).await,
+        Route::MoveFile => files::move_to(front, id(open)?, path(open)?, &request).await,
+        Route::DeleteFile => files::delete(front, id(open)?, path(open)?, &request).await,
         Route::ListProviders => providers::list(front).await,
         Route::CreateProvider => providers::create(front, request).await,
         Route::GetProvider => providers::get(front, id(open)?).await,
@@ -88,6 +96,16 @@ pub(crate) async fn handle(
         Route::UpdateAlias => inference::update(front, id(open)?, request).await,
         Route::DeleteAlias => inference::delete(front, id(open)?).await,
     }
+}
+
+/// A path in a session: what is behind its files, or nothing for the workspace itself.
+fn path(open: &[String]) -> Result<String, ApiError> {
+    let path = if open.len() > 1 { segment(open, 1)? } else { String::new() };
+    let path = path.strip_suffix('/').unwrap_or(&path);
+    if !path.is_empty() || open.len() > 1 {
+        check_path(path).map_err(|why| ApiError::Malformed(format!("the path {why}")))?;
+    }
+    Ok(path.to_owned())
 }
 
 fn segment(open: &[String], index: usize) -> Result<String, ApiError> {

@@ -9,9 +9,13 @@ use hyper::{
     header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use jobs::JobError;
-use std::convert::Infallible;
 
-pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
+/// Why an answer under way has no end: its connection is cut, so that nobody takes it for whole.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer broke off")]
+pub(crate) struct BrokenOff;
+
+pub(crate) type Body = UnsyncBoxBody<Bytes, BrokenOff>;
 pub(crate) type Answer = Response<Body>;
 
 #[derive(Debug)]
@@ -85,6 +89,8 @@ impl ApiError {
         };
         if let Some(error) = source
             && self.problem().status >= 500
+            // Of the sandbox's own size, which is no fault.
+            && self.problem().status != 507
         {
             tracing::warn!(error = %jobs::chain(error), "a request failed by our fault");
         }
@@ -129,7 +135,8 @@ pub(crate) fn json<T: serde::Serialize>(status: StatusCode, value: &T) -> Answer
 }
 
 pub(crate) fn full(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()).boxed_unsync());
+    let mut answer =
+        Response::new(Full::new(body.into()).map_err(|never| match never {}).boxed_unsync());
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     answer

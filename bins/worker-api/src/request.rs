@@ -12,7 +12,7 @@ use std::{collections::HashMap, time::Duration};
 use zeroize::Zeroize;
 
 /// A body of the largest size takes a second on any network that a node is on.
-const BODY_WAIT: Duration = Duration::from_secs(30);
+pub(crate) const BODY_WAIT: Duration = Duration::from_secs(30);
 
 /// For a body that is read only so that its sender sees the refusal.
 const DISCARD_WAIT: Duration = Duration::from_secs(3);
@@ -39,7 +39,7 @@ pub(crate) async fn body(request: Request<Incoming>, most: u64) -> Result<Bytes,
 
 /// Reads some of what nobody wants. A caller that is still sending when the connection closes may
 /// never see the answer; one that sends without end does not get more of our time.
-async fn discard(body: &mut Incoming, most: u64) {
+pub(crate) async fn discard(body: &mut Incoming, most: u64) {
     let reading = async {
         // Twice the limit: a little too much is a mistake, much more is not one.
         let mut left = most.saturating_mul(2);
@@ -115,6 +115,11 @@ impl Query {
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Whether a parameter is there, with a value or without.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     pub(crate) fn parsed<T>(&self, name: &str) -> Result<Option<T>, ApiError>

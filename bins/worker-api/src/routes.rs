@@ -38,6 +38,8 @@ pub(crate) enum Route {
     CodeService,
     OpenCode,
     ListCode,
+    GetCode,
+    RenewCode,
     CloseCode,
     Execute,
     ExecuteOnce,
@@ -45,6 +47,11 @@ pub(crate) enum Route {
     CodeEvents,
     InterruptCode,
     RestartCode,
+    ReadFile,
+    HeadFile,
+    WriteFile,
+    MoveFile,
+    DeleteFile,
     ListProviders,
     CreateProvider,
     GetProvider,
@@ -79,11 +86,12 @@ const POST: Method = Method::POST;
 const PUT: Method = Method::PUT;
 const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
+const HEAD: Method = Method::HEAD;
 
 /// `{…}` stands for one segment, or for one before a verb as in `{…}:test`; a final `{…*}` for the
 /// rest of the path. The first that fits counts.
 #[rustfmt::skip]
-pub(crate) const ROUTES: [(Method, &str, Route); 57] = [
+pub(crate) const ROUTES: [(Method, &str, Route); 66] = [
     (GET,  "/healthz",                                        Route::Health),
     (GET,  "/readyz",                                         Route::Ready),
     (GET,  "/metrics",                                        Route::Metrics),
@@ -124,12 +132,21 @@ pub(crate) const ROUTES: [(Method, &str, Route); 57] = [
     (GET,  "/",                                               Route::CodeService),
     (POST, "/sessions",                                       Route::OpenCode),
     (GET,  "/sessions",                                       Route::ListCode),
+    (GET,  "/sessions/{session}",                             Route::GetCode),
     (DELETE, "/sessions/{session}",                           Route::CloseCode),
+    (POST, "/sessions/{session}/renew",                       Route::RenewCode),
     (POST, "/sessions/{session}/execute",                     Route::Execute),
     (POST, "/sessions/{session}/interrupt",                   Route::InterruptCode),
     (POST, "/sessions/{session}/restart",                     Route::RestartCode),
     (GET,  "/sessions/{session}/cells/{cell}",                Route::CodeCell),
     (GET,  "/sessions/{session}/cells/{cell}/events",         Route::CodeEvents),
+    (GET,    "/sessions/{session}/files",                     Route::ReadFile),
+    (PUT,    "/sessions/{session}/files",                     Route::WriteFile),
+    (GET,    "/sessions/{session}/files/{path*}",             Route::ReadFile),
+    (HEAD,   "/sessions/{session}/files/{path*}",             Route::HeadFile),
+    (PUT,    "/sessions/{session}/files/{path*}",             Route::WriteFile),
+    (POST,   "/sessions/{session}/files/{path*}",             Route::MoveFile),
+    (DELETE, "/sessions/{session}/files/{path*}",             Route::DeleteFile),
     (POST, "/execute",                                        Route::ExecuteOnce),
 
     (GET,    "/v1/providers",                                 Route::ListProviders),
@@ -159,13 +176,20 @@ impl Route {
             Self::Health | Self::Ready | Self::CodeService => Access::Anybody,
             Self::OpenCode
             | Self::ListCode
+            | Self::GetCode
+            | Self::RenewCode
             | Self::CloseCode
             | Self::Execute
             | Self::ExecuteOnce
             | Self::CodeCell
             | Self::CodeEvents
             | Self::InterruptCode
-            | Self::RestartCode => Access::Code,
+            | Self::RestartCode
+            | Self::ReadFile
+            | Self::HeadFile
+            | Self::WriteFile
+            | Self::MoveFile
+            | Self::DeleteFile => Access::Code,
             Self::ListProviders
             | Self::CreateProvider
             | Self::GetProvider
@@ -252,6 +276,9 @@ mod tests {
             route(GET, "/v1/worker/jobs/a/artifacts/x/y.png"),
             Some((Route::JobArtifact, vec!["a".into(), "x/y.png".into()]))
         );
+        let files = |path: &str| vec!["s".to_owned(), path.to_owned()];
+        assert_eq!(route(PUT, "/sessions/s/files/a/b"), Some((Route::WriteFile, files("a/b"))));
+        assert_eq!(route(GET, "/sessions/s/files"), Some((Route::ReadFile, vec!["s".into()])));
         let name = || vec!["a.b".to_owned()];
         assert_eq!(route(POST, "/v1/providers/a.b:test"), Some((Route::TestProvider, name())));
         assert_eq!(route(GET, "/v1/providers/a.b"), Some((Route::GetProvider, name())));

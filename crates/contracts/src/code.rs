@@ -57,6 +57,8 @@ pub struct OpenRequest {
     pub env: BTreeMap<String, String>,
     pub lifetime_seconds: Option<u64>,
     pub idle_seconds: Option<u64>,
+    /// Work that goes on between two pieces of code counts as activity, and is never frozen.
+    pub background: bool,
 }
 
 impl OpenRequest {

@@ -1,8 +1,12 @@
 //! Files that go into a sandbox and artifacts that come out, and the paths that both may have.
 
-use crate::Faults;
+use crate::{
+    Faults,
+    link::files::{FileKind, FileStat},
+};
 use base64::Engine as _;
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 /// Longest relative path. Far below the kernel's limit, so that a join never reaches it.
 pub const MAX_PATH_BYTES: usize = 1024;
@@ -64,6 +68,59 @@ pub struct Artifact {
     pub path: String,
     pub size_bytes: u64,
     pub executable: bool,
+}
+
+/// A file, folder or link of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileView {
+    /// In a list the name; else from the workspace, and empty for the workspace itself.
+    pub path: String,
+    pub kind: FileKind,
+    pub size_bytes: u64,
+    /// The permissions in octal, as in `644`.
+    pub mode: String,
+    #[serde(with = "time::serde::rfc3339")]
+    pub modified_at: OffsetDateTime,
+}
+
+impl FileView {
+    pub fn new(path: impl Into<String>, stat: &FileStat) -> Self {
+        let mode = format!("{:03o}", stat.mode);
+        let (kind, size_bytes) = (stat.kind, stat.size_bytes);
+        Self { path: path.into(), kind, size_bytes, mode, modified_at: modified_at(stat) }
+    }
+}
+
+/// When a file was changed, as far as a calendar reaches: programs can set any time.
+pub fn modified_at(stat: &FileStat) -> OffsetDateTime {
+    let nanos = i128::from(stat.modified_ns);
+    OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+/// One page of a session's folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FolderView {
+    pub path: String,
+    pub entries: Vec<FileView>,
+    /// What to give as `after` for the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// Names that no path can hold, which are not listed: no text, control characters.
+    #[serde(default)]
+    pub unnamable: u64,
+}
+
+/// A tar that was unpacked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unpacked {
+    pub entries: u64,
+}
+
+/// What is told of a watched folder; the event's name says what happened to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileChange {
+    pub path: String,
+    pub folder: bool,
 }
 
 /// Accepts `a/b.txt`; refuses the empty, absolute and climbing path, NUL and controls.

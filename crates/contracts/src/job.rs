@@ -116,9 +116,19 @@ pub struct JobResult {
     /// What it spent on models, if it could use any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inference: Option<InferenceUsage>,
+    /// What stood around the code, where it had a sandbox at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
     /// What it fetched, if it had egress rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub egress: Option<EgressUsage>,
+}
+
+/// The layers of a sandbox that hosts have or have not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Isolation {
+    /// `abi` and the version that was enforced; `none:` and why not; or `off`.
+    pub landlock: String,
 }
 
 /// The end of one command: of a job, or of one `exec` in a session.

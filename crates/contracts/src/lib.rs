@@ -12,6 +12,7 @@ pub mod id;
 pub mod image;
 pub mod inference;
 pub mod job;
+pub mod landlock;
 pub mod limits;
 pub mod link;
 pub mod pool;

@@ -19,14 +19,17 @@
 //! When the host dies, the agent keeps each command's captured output (it is capped) and its end,
 //! connects again as soon as somebody listens, and says Hello. `Welcome` then names the offsets.
 
+pub mod files;
 pub mod kernel;
 
+use crate::landlock::Landlock;
+use files::{FileNews, FileOrder};
 use kernel::{KernelEnd, ToKernels};
 use serde::{Deserialize, Serialize};
 
 /// Both ends must speak the same version: the agent's binary is mounted by the host that runs it,
 /// and only an upgrade of the host under a living sandbox can make them differ.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// Largest frame. An output chunk, a file chunk or a command with its environment fits.
 pub const MAX_FRAME_BYTES: usize = 1 << 20;
@@ -203,6 +206,11 @@ pub enum ToAgent {
     },
     Ping,
     Kernels(ToKernels),
+    /// Begins a call about the files of a session, or goes on with one.
+    Files {
+        request: RequestId,
+        order: FileOrder,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -212,6 +220,8 @@ pub enum FromAgent {
         execs: Vec<ExecStatus>,
         /// The kernels that are there, dead ones that nobody was told of included.
         kernels: Vec<String>,
+        /// What stands around each command that it starts.
+        landlock: Landlock,
     },
     Started {
         exec: ExecId,
@@ -242,6 +252,10 @@ pub enum FromAgent {
         outcome: Result<Truncation, FileError>,
     },
     Pong,
+    Files {
+        request: RequestId,
+        news: FileNews,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

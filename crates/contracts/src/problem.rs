@@ -1,7 +1,8 @@
 //! RFC 9457 problem details, with the stable types that callers match on.
 
-use crate::Faults;
+use crate::{Faults, session::SessionEnd};
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProblemType {
@@ -39,11 +40,29 @@ pub struct Problem {
     pub phase: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// Why and when the session ended that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<SessionEnd>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "time::serde::rfc3339::option"
+    )]
+    pub ended_at: Option<OffsetDateTime>,
 }
 
 impl Problem {
     pub fn new(kind: ProblemType, status: u16, title: impl Into<String>) -> Self {
-        Self { kind, title: title.into(), status, detail: None, phase: None, errors: Vec::new() }
+        Self {
+            kind,
+            title: title.into(),
+            status,
+            detail: None,
+            phase: None,
+            errors: Vec::new(),
+            ended: None,
+            ended_at: None,
+        }
     }
 
     /// 400 or 422 with every faulty field.

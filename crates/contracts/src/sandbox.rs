@@ -17,7 +17,10 @@ pub mod env {
     pub const SESSION_ID: &str = "CYNODE_SESSION_ID";
     pub const WORKSPACE_DIR: &str = "CYNODE_WORKSPACE_DIR";
     pub const ARTIFACTS_DIR: &str = "CYNODE_ARTIFACTS_DIR";
-    pub const RESERVED: [&str; 5] = [TASK_ID, JOB_ID, SESSION_ID, WORKSPACE_DIR, ARTIFACTS_DIR];
+    /// Where the text is that tells the code's author what this sandbox can do.
+    pub const HELP: &str = "PINFOLD_HELP";
+    pub const RESERVED: [&str; 6] =
+        [TASK_ID, JOB_ID, SESSION_ID, WORKSPACE_DIR, ARTIFACTS_DIR, HELP];
 
     /// What unmodified clients of the three dialects look for. The keys open nothing: the clients
     /// refuse to start without one.
@@ -72,11 +75,13 @@ pub mod path {
     pub const JOB: &str = "/job";
     pub const ARTIFACTS: &str = "/job/artifacts";
     pub const TMP: &str = "/tmp";
-    /// The folder with the agent's socket: mounted read-only, and empty while the link is up.
+    /// The folder with the agent's socket: mounted read-only, and without a socket while the link is up.
     pub const LINK_DIR: &str = "/run/pinfold/link";
     pub const LINK_SOCKET: &str = "link.sock";
     /// The agent's own binary, mounted read-only: PID 1.
     pub const AGENT: &str = "/run/pinfold/agent";
+    /// What is reachable and how, for whoever writes the code: mounted read-only.
+    pub const HELP: &str = "/run/pinfold/HELP.txt";
     /// Where the inference proxy listens, beside the loopback's port. Only with inference.
     pub const INFERENCE_DIR: &str = "/run/pinfold/inference";
     pub const INFERENCE_SOCKET: &str = "proxy.sock";

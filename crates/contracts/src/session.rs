@@ -26,6 +26,9 @@ pub struct SessionRequest {
     /// End of the session when no command runs for so long. Absent: the node's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_seconds: Option<u64>,
+    /// Work that goes on between commands counts as activity, and is never frozen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub background: bool,
     /// The language of its code, when it is one for code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lang: Option<Language>,
@@ -77,6 +80,19 @@ pub enum SessionEnd {
     Lost,
 }
 
+impl SessionEnd {
+    /// For a person who asks for more of it.
+    pub fn told(self) -> &'static str {
+        match self {
+            Self::Requested => "it was closed",
+            Self::Lifetime => "its lifetime was over",
+            Self::Idle => "it was idle for too long",
+            Self::StopAll => "all sessions of the node were stopped",
+            Self::Lost => "its sandbox was lost, and its state with it",
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SessionView {
     pub version: Version,
@@ -85,11 +101,19 @@ pub struct SessionView {
     pub state: SessionState,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<SessionEnd>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "time::serde::rfc3339::option"
+    )]
+    pub ended_at: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
     pub expires_at: OffsetDateTime,
     pub idle_seconds: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub background: bool,
     pub limits: Limits,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lang: Option<Language>,
@@ -99,6 +123,68 @@ pub struct SessionView {
 pub struct SessionList {
     pub version: Version,
     pub sessions: Vec<SessionView>,
+}
+
+/// What a session does now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SessionStatus {
+    /// Something runs in it.
+    Active,
+    /// Nothing was asked of it for a while, or since the last answer.
+    Idle,
+    /// Idle for so long that its processes stand still, until it is asked for something.
+    Frozen,
+    Ended,
+}
+
+/// `GET /sessions/{session_id}`, and the answer to a renewal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionDetail {
+    pub session_id: SessionId,
+    pub status: SessionStatus,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lang: Option<Language>,
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    pub expires_at: OffsetDateTime,
+    pub idle_seconds: u64,
+    /// When idleness ends it if nothing happens. Absent while something runs.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "time::serde::rfc3339::option"
+    )]
+    pub idle_at: Option<OffsetDateTime>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub background: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<SessionEnd>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "time::serde::rfc3339::option"
+    )]
+    pub ended_at: Option<OffsetDateTime>,
+}
+
+/// `POST /sessions/{session_id}/renew`. It counts as activity also with nothing in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RenewRequest {
+    /// The new end, counted from now. The node's longest life counts from the creation all the same.
+    pub lifetime_seconds: Option<u64>,
+    pub idle_seconds: Option<u64>,
+}
+
+impl RenewRequest {
+    pub fn validate(&self) -> Result<(), Faults> {
+        let mut faults = Faults::default();
+        faults.require(self.lifetime_seconds != Some(0), "lifetime_seconds", "must be at least 1");
+        faults.require(self.idle_seconds != Some(0), "idle_seconds", "must be at least 1");
+        faults.into_result()
+    }
 }
 
 /// `POST /v1/worker/sessions/{session_id}/exec`.

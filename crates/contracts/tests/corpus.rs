@@ -6,8 +6,10 @@ mod contracts_link;
 mod contracts_names;
 #[path = "../../../fuzz/checks/contracts_requests.rs"]
 mod contracts_requests;
+#[path = "../../../fuzz/replay.rs"]
+mod replay;
 
-use std::{fs, path::Path};
+use replay::replay;
 
 #[test]
 fn the_corpus_of_link_holds() {
@@ -22,17 +24,4 @@ fn the_corpus_of_names_holds() {
 #[test]
 fn the_corpus_of_requests_holds() {
     replay("contracts_requests", contracts_requests::check);
-}
-
-fn replay(target: &str, check: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
-    let mut inputs: Vec<_> =
-        fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    inputs.sort();
-    assert!(!inputs.is_empty(), "{} is empty", folder.display());
-    for input in inputs {
-        // A check that fails says what, and this says with which input.
-        println!("{}", input.display());
-        check(&fs::read(&input).unwrap());
-    }
 }

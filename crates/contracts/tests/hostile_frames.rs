@@ -1,6 +1,7 @@
 //! The host reads frames from a peer that shares its user with hostile code. Whatever the bytes, it
 //! gets a message or an error, never a panic, and never allocates for what was not sent.
 
+use contracts::landlock::Landlock;
 use contracts::link::{
     End, ExecStatus, Exited, FromAgent, MAX_FRAME_BYTES, Stream, Truncation, decode, encode,
     frame_length,
@@ -46,6 +47,7 @@ fn corpus() -> Vec<Vec<u8>> {
                 cell: Some("c".to_owned()),
             }],
             kernels: vec!["python".to_owned()],
+            landlock: Landlock::Abi(5),
         },
         FromAgent::Output { exec: 3, stream: Stream::Stdout, offset: 7, data: vec![b'x'; 300] },
         FromAgent::Exited { exec: 3, exited },

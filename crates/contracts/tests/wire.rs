@@ -95,6 +95,7 @@ fn a_result_is_what_the_dispatcher_reads() {
         artifacts_truncated: false,
         sba_result: None,
         inference: None,
+        isolation: None,
         egress: None,
     };
     let written = serde_json::to_value(&result).unwrap();

@@ -1,17 +1,23 @@
-//! The engine for development: the agent as an ordinary child process, with no wall around it.
+//! The engine for development: the agent as an ordinary child process, with Landlock as the only
+//! wall around its commands, and none where the kernel has no Landlock.
 //!
-//! Code runs with the rights of whoever runs the node, on its files and its network, and no limit
-//! but the deadline and the output cap holds. It exists so that a caller's program can be tried on
-//! a machine without Podman. It starts only when it is asked for by name, and says so loudly.
+//! Code runs with the rights of whoever runs the node, and no limit but the deadline and the output
+//! cap holds. It exists so that a caller's program can be tried on a machine without Podman. It
+//! starts only when it is asked for by name, and says so loudly.
 //!
 //! A sandbox is a folder: the link's socket, the three roots, and who it is.
 
 use crate::{
-    Counters, Enclosure, Engine, EngineError, EngineKind, Found, Labels, PinnedImage, Places,
-    Sandbox, Shape,
+    Counters, Enclosure, Engine, EngineError, EngineKind, Fencing, Found, Labels, PinnedImage,
+    Places, Sandbox, Shape, landlock,
 };
 use async_trait::async_trait;
-use contracts::{Faults, ImageRef, SandboxId, limits::Limits, sandbox::path::LINK_SOCKET};
+use contracts::{
+    Faults, ImageRef, SandboxId,
+    landlock::{Landlock, LandlockMode},
+    limits::Limits,
+    sandbox::path::LINK_SOCKET,
+};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -29,12 +35,14 @@ const LINK_WAIT: Duration = Duration::from_secs(5);
 /// The agent ends its own children first, then itself.
 const TERM_WAIT: Duration = Duration::from_millis(500);
 const IDENTITY: &str = "sandbox.json";
+const HELP: &str = "HELP.txt";
 
 #[derive(Debug, Clone)]
 pub struct DirectConfig {
     pub node_id: String,
     pub agent: PathBuf,
     pub workspace_root: PathBuf,
+    pub fencing: Fencing,
 }
 
 pub struct DirectEngine {
@@ -52,10 +60,24 @@ struct Identity {
 
 impl DirectEngine {
     pub fn open(config: DirectConfig) -> Result<Self, EngineError> {
-        tracing::warn!(
-            "CONTAINER_RUNTIME=direct: jobs run WITHOUT ANY SANDBOX, with the rights of this process; \
-             for development only"
-        );
+        let landlock = match config.fencing.mode {
+            LandlockMode::Off => Landlock::Off,
+            _ => landlock::of_kernel(&config.agent)?,
+        };
+        // Whoever insists on it learns at the start that nothing would run.
+        config.fencing.check(landlock)?;
+        match landlock.is_enforced() {
+            true => tracing::warn!(
+                %landlock,
+                "CONTAINER_RUNTIME=direct: jobs run WITHOUT A SANDBOX, with the rights of this process \
+                 behind Landlock alone; for development only"
+            ),
+            false => tracing::warn!(
+                %landlock,
+                "CONTAINER_RUNTIME=direct: jobs run WITHOUT ANY SANDBOX, with the rights of this \
+                 process; for development only"
+            ),
+        }
         let root = config.workspace_root.join("direct").join(&config.node_id);
         make_folder(&root).map_err(|e| EngineError::step("folder", e))?;
         let root = root.canonicalize().map_err(|e| EngineError::step("folder", e))?;
@@ -66,6 +88,8 @@ impl DirectEngine {
         for part in ["workspace", "job", "tmp"] {
             make_folder(&folder.join(part))?;
         }
+        // The agent's rules are about files that are there, and they follow the file, not its name.
+        fs::write(folder.join(HELP), "")?;
         let child = tokio::process::Command::new(&self.config.agent)
             .arg("--link")
             .arg(folder.join(LINK_SOCKET))
@@ -75,6 +99,7 @@ impl DirectEngine {
             .arg(folder.join("job"))
             .arg("--root-tmp")
             .arg(folder.join("tmp"))
+            .args(self.config.fencing.on_host(&folder.join(HELP)))
             // None of the node's own environment: it holds the token.
             .env_clear()
             .current_dir("/")
@@ -105,7 +130,9 @@ impl DirectEngine {
         gone.map_err(|e| EngineError::step("link", e))?;
         let pidfd = pidfd(pid).map_err(|e| EngineError::step("link", e))?;
         let enclosure = Arc::new(DirectEnclosure { folder, pidfd });
-        Ok(Sandbox::over(id.clone(), stream, enclosure).await?)
+        let sandbox = Sandbox::over(id.clone(), stream, enclosure).await?;
+        self.config.fencing.check(sandbox.landlock())?;
+        Ok(sandbox)
     }
 
     fn folder(&self, id: &SandboxId) -> PathBuf {
@@ -207,7 +234,12 @@ struct DirectEnclosure {
 impl Enclosure for DirectEnclosure {
     fn places(&self) -> Places {
         let place = |name: &str| self.folder.join(name).to_string_lossy().into_owned();
-        Places { workspace: place("workspace"), job: place("job"), tmp: place("tmp") }
+        let (workspace, job, tmp) = (place("workspace"), place("job"), place("tmp"));
+        Places { workspace, job, tmp, help: place(HELP) }
+    }
+
+    async fn explain(&self, text: &str) -> Result<(), EngineError> {
+        fs::write(self.folder.join(HELP), text).map_err(|e| EngineError::step("help", e))
     }
 
     async fn kill(&self) -> Result<(), EngineError> {

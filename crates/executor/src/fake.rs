@@ -16,6 +16,7 @@ use contracts::{Faults, ImageRef, SandboxId, limits::Limits, link::Command};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 use tokio::{sync::watch, task::JoinSet};
 
@@ -26,6 +27,8 @@ pub type Script = Arc<dyn Fn(&Command) -> Program + Send + Sync>;
 #[derive(Debug, Clone, Default)]
 pub struct FakeFaults {
     pub failing_creations: usize,
+    /// What the next creation takes.
+    pub slow_creation: Duration,
     pub unreachable: bool,
     pub missing_images: Vec<String>,
     /// Counts up with each new build of the images: their ids change with it.
@@ -160,13 +163,14 @@ impl Engine for FakeEngine {
         labels: &Labels,
     ) -> Result<Sandbox, EngineError> {
         self.ready().await?;
-        let inside = {
+        let (inside, takes) = {
             let mut state = self.state();
             if state.faults.failing_creations > 0 {
                 state.faults.failing_creations -= 1;
                 return Err(EngineError::step("create", "scripted"));
             }
             state.created += 1;
+            let takes = std::mem::take(&mut state.faults.slow_creation);
             let inside = Inside {
                 labels: labels.clone(),
                 image: shape.image.reference.to_string(),
@@ -174,8 +178,9 @@ impl Engine for FakeEngine {
                 alive: watch::Sender::new(true),
             };
             state.sandboxes.insert(id.clone(), inside.clone());
-            inside
+            (inside, takes)
         };
+        tokio::time::sleep(takes).await;
         self.connect(&id, &inside).await
     }
 

@@ -5,6 +5,8 @@ pub mod direct;
 pub mod engine;
 pub mod error;
 pub mod fake;
+pub mod files;
+pub mod landlock;
 mod link;
 pub mod podman;
 pub mod sandbox;
@@ -14,6 +16,7 @@ mod tls_gate;
 
 pub use engine::{Engine, EngineKind, Found, Labels, PinnedImage};
 pub use error::{EngineError, LinkError};
+pub use landlock::Fencing;
 pub use sandbox::{
     Collected, CollectedFile, Counters, Enclosure, Exec, ExecEvent, Places, Sandbox,
 };

@@ -5,11 +5,15 @@
 //! must continue where it stopped and end at its cap, a command ends once, and the first breach
 //! ends the link: whoever waits then sees its channel close.
 
+mod call;
 mod routes;
 
 use crate::LinkError;
+pub(crate) use call::Call;
+use contracts::landlock::Landlock;
 use contracts::link::{
     Command, ExecId, ExecStatus, FromAgent, RequestId, Resume, ToAgent, VERSION, decode, encode,
+    files::FileOrder,
     frame_length,
     kernel::{Cell, MAX_DISPLAY_BYTES, MAX_KERNELS, MAX_NAME_BYTES, ToKernels},
 };
@@ -22,7 +26,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinSet,
 };
 
@@ -38,15 +42,19 @@ const ADOPTED_BYTES: Caps = {
 
 pub(crate) struct Link {
     outbox: mpsc::Sender<ToAgent>,
+    /// Calls whose caller went away: said without waiting, so there is always room.
+    ended: mpsc::UnboundedSender<RequestId>,
     routes: Arc<Mutex<Routes>>,
+    /// Its sender goes with the reader.
+    read: watch::Receiver<()>,
     tasks: Mutex<JoinSet<()>>,
 }
 
 /// What `Link::open` found on the other side, of an earlier life of the host.
-#[derive(Default)]
 pub(crate) struct Adopted {
     pub(crate) execs: HashMap<ExecId, (ExecStatus, mpsc::Receiver<ExecEvent>)>,
     pub(crate) kernels: Vec<String>,
+    pub(crate) landlock: Landlock,
 }
 
 impl Link {
@@ -57,7 +65,8 @@ impl Link {
     {
         let (reader, mut writer) = tokio::io::split(stream);
         let mut reader = BufReader::with_capacity(128 << 10, reader);
-        let FromAgent::Hello { version, execs, kernels } = read_frame(&mut reader).await? else {
+        let hello = read_frame(&mut reader).await?;
+        let FromAgent::Hello { version, execs, kernels, landlock } = hello else {
             return Err(LinkError::Protocol("it did not begin with hello"));
         };
         if version != VERSION {
@@ -69,7 +78,7 @@ impl Link {
             return Err(LinkError::Protocol("it has too many kernels, or names that are too long"));
         }
         let mut routes = Routes::default();
-        let mut adopted = Adopted { kernels, ..Adopted::default() };
+        let mut adopted = Adopted { execs: HashMap::new(), kernels, landlock };
         let mut resume = Vec::new();
         for status in execs {
             let receiver = routes.expect_exec(status.exec, ADOPTED_BYTES)?;
@@ -80,11 +89,17 @@ impl Link {
         writer.write_all(&welcome).await?;
 
         let (outbox, inbox) = mpsc::channel(OUTBOX_FRAMES);
+        let (ended, ended_inbox) = mpsc::unbounded_channel();
         let routes = Arc::new(Mutex::new(routes));
+        let (reads, read) = watch::channel(());
         let mut tasks = JoinSet::new();
-        tasks.spawn(write_all(writer, inbox));
-        tasks.spawn(read_all(reader, Arc::clone(&routes)));
-        Ok((Self { outbox, routes, tasks: Mutex::new(tasks) }, adopted))
+        tasks.spawn(write_all(writer, inbox, ended_inbox));
+        let reading = read_all(reader, Arc::clone(&routes));
+        tasks.spawn(async move {
+            reading.await;
+            drop(reads);
+        });
+        Ok((Self { outbox, ended, routes, read, tasks: Mutex::new(tasks) }, adopted))
     }
 
     pub(crate) async fn send(&self, message: ToAgent) -> Result<(), LinkError> {
@@ -121,6 +136,15 @@ impl Link {
         self.routes().new_request(max_bytes)
     }
 
+    /// Begins a call about files; none when there are as many as there may be.
+    pub(crate) async fn call(&self, order: FileOrder) -> Result<Option<Call>, LinkError> {
+        let Some((request, news)) = self.routes().new_call()? else { return Ok(None) };
+        let (outbox, ended) = (self.outbox.clone(), self.ended.clone());
+        let call = Call::new(request, news, outbox, ended, Arc::clone(&self.routes));
+        call.send(order).await?;
+        Ok(Some(call))
+    }
+
     pub(crate) async fn ping(&self) -> Result<(), LinkError> {
         let pong = self.routes().expect_pong()?;
         self.send(ToAgent::Ping).await?;
@@ -129,6 +153,12 @@ impl Link {
 
     pub(crate) fn is_lost(&self) -> bool {
         self.routes().is_lost()
+    }
+
+    /// Returns when the link is lost.
+    pub(crate) async fn lost(&self) {
+        // Nothing is ever sent: what it waits for is the sender's end.
+        let _gone = self.read.clone().changed().await;
     }
 
     fn routes(&self) -> MutexGuard<'_, Routes> {
@@ -177,8 +207,21 @@ async fn read_all<R: AsyncRead + Unpin>(mut reader: R, routes: Arc<Mutex<Routes>
     lock(&routes).lose();
 }
 
-async fn write_all<W: AsyncWrite + Unpin>(mut writer: W, mut inbox: mpsc::Receiver<ToAgent>) {
-    while let Some(message) = inbox.recv().await {
+async fn write_all<W: AsyncWrite + Unpin>(
+    mut writer: W,
+    mut inbox: mpsc::Receiver<ToAgent>,
+    mut ended: mpsc::UnboundedReceiver<RequestId>,
+) {
+    loop {
+        // In this order: what a call has sent goes out before its end.
+        let message = tokio::select! {
+            biased;
+            message = inbox.recv() => message,
+            Some(request) = ended.recv() => {
+                Some(ToAgent::Files { request, order: FileOrder::Close })
+            }
+        };
+        let Some(message) = message else { return };
         let mut bytes = match encode(&message) {
             Ok(frame) => frame,
             Err(error) => {

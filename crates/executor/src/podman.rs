@@ -19,18 +19,19 @@ mod pod;
 mod spec;
 
 use crate::{
-    Enclosure, Engine, EngineError, EngineKind, Found, Labels, PinnedImage, Sandbox, Shape,
-    TlsGate, seccomp,
+    Enclosure, Engine, EngineError, EngineKind, Fencing, Found, Labels, PinnedImage, Sandbox,
+    Shape, TlsGate, landlock, seccomp,
 };
-use api::Api;
+use api::{Api, Process};
 use async_trait::async_trait;
+use cgroup::Cgroup;
 use contracts::{
     Faults, ImageRef, SandboxId,
     limits::Limits,
     sandbox::{INFERENCE_HOST, label, path},
 };
 use enclosure::{Container, PodmanEnclosure};
-use folder::{Folder, Folders, SEARCHED, SHARED};
+use folder::{Folder, Folders, HELP, SEARCHED, SHARED};
 use images::Images;
 pub use images::{ImagePolicy, Pull};
 use pod::{Pod, Sidecar, phase};
@@ -69,6 +70,7 @@ pub struct PodmanConfig {
     pub images: ImagePolicy,
     /// The inference proxy's image, on a node that has inference.
     pub proxy_image: Option<ImageRef>,
+    pub fencing: Fencing,
 }
 
 pub struct PodmanEngine {
@@ -93,7 +95,10 @@ impl PodmanEngine {
         let info = api.info().await?;
         let agent = config.agent.canonicalize().map_err(|e| EngineError::step("agent", e))?;
         let files = write_files(&config.state_dir).map_err(|e| EngineError::step("state", e))?;
-        let host = Host::look(&info, agent, files);
+        let landlock = landlock::of_kernel(&agent)?;
+        let fencing = config.fencing;
+        let asked = fencing.mode.name();
+        let host = Host::look(&info, agent, files, fencing);
         let open = |part: String| {
             Folders::open(&config.workspace_root, &part).map_err(|e| EngineError::step("folder", e))
         };
@@ -108,6 +113,8 @@ impl PodmanEngine {
             rootless = info.rootless,
             cgroups = %info.cgroup_version,
             userns_auto = host.userns_auto,
+            landlock = asked,
+            kernel_landlock = %landlock,
             "podman engine is open"
         );
         Ok(Self {
@@ -135,7 +142,9 @@ impl PodmanEngine {
             let (stream, init) = peer::accept_init(&listening, container.id()).await?;
             let enclosure = Arc::new(PodmanEnclosure::new(Arc::clone(container), init));
             let outside: Arc<dyn Enclosure> = Arc::clone(&enclosure) as Arc<dyn Enclosure>;
-            Ok::<_, EngineError>((Sandbox::over(id.clone(), stream, outside).await?, enclosure))
+            let sandbox = Sandbox::over(id.clone(), stream, outside).await?;
+            self.host.fencing.check(sandbox.landlock())?;
+            Ok::<_, EngineError>((sandbox, enclosure))
         };
         let limited = tokio::time::timeout(limit, accept).await;
         limited.map_err(|_| EngineError::Slow { step: "link", limit })?
@@ -153,7 +162,13 @@ impl PodmanEngine {
         };
         let folder = self.folders.make(id, SEARCHED).map_err(folder_fault)?;
         let listening = folder.listen(path::LINK_SOCKET).map_err(folder_fault)?;
-        let seen = spec::SandboxFolders { link: folder.path(), pod: pod.as_ref() };
+        // It is filled for whoever gets the sandbox.
+        folder.write(HELP, "").map_err(folder_fault)?;
+        let seen = spec::SandboxFolders {
+            link: folder.path(),
+            help: folder.path().join(HELP),
+            pod: pod.as_ref(),
+        };
         let spec = spec::container(id, &self.node_id, shape, labels, &self.host, &seen);
         let container_id = self.api.create(&spec).await?;
         let container = Arc::new(Container::new(Arc::clone(&self.api), container_id, folder, pod));
@@ -239,6 +254,19 @@ impl PodmanEngine {
             None => Err(no_inference()),
         }
     }
+}
+
+/// Lets a container's processes go on, if it has any.
+fn thaw(process: &Process) -> Option<()> {
+    let groups = fs::read_to_string(format!("/proc/{}/cgroup", process.pid?)).ok()?;
+    // A pid is used again: only the container's own cgroup is touched.
+    if !groups.contains(&process.container) {
+        return None;
+    }
+    if let Err(error) = Cgroup::of(&groups).freeze(false) {
+        tracing::debug!(container = process.container, %error, "not thawed");
+    }
+    Some(())
 }
 
 /// Where the sidecar of a pod will call.
@@ -328,9 +356,10 @@ impl Engine for PodmanEngine {
 
     async fn adopt(&self, id: &SandboxId) -> Result<Sandbox, EngineError> {
         let gone = || EngineError::Gone(id.clone());
-        let found = self.list().await?;
-        let found = found.into_iter().find(|found| found.sandbox == *id && found.running);
-        let container_id = found.ok_or_else(gone)?.engine_id;
+        let process = self.api.process(&spec::name(id)).await?;
+        // One that its earlier host had frozen would never call.
+        thaw(&process).ok_or_else(gone)?;
+        let container_id = process.container;
         let folder = self.folders.find(id).ok_or_else(gone)?;
         let listening = folder.listen(path::LINK_SOCKET).map_err(folder_fault)?;
         let pod = self.pod(id, |folders, _| Ok(folders.find(id)))?;

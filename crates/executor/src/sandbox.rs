@@ -12,13 +12,16 @@
 pub use crate::link::ExecEvent;
 use crate::{
     EngineError, LinkError, TlsGate,
-    link::{Adopted, FileEvent, Link},
+    files::FilesError,
+    link::{Adopted, Call, FileEvent, Link},
 };
 use async_trait::async_trait;
 use contracts::{
     SandboxId,
+    landlock::Landlock,
     link::{
         Command, End, ExecId, ExecStatus, MAX_CHUNK_BYTES, RequestId, Root, ToAgent, Truncation,
+        files::{FileFault, FileOrder},
         kernel::{Cell, ToKernels},
     },
     sandbox::path,
@@ -38,6 +41,11 @@ pub trait Enclosure: Send + Sync {
         Places::default()
     }
 
+    /// Puts a text where code inside reads what its sandbox can do.
+    async fn explain(&self, _text: &str) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     /// Ends every process inside at once. Returns when the kernel has been told.
     async fn kill(&self) -> Result<(), EngineError>;
 
@@ -47,13 +55,18 @@ pub trait Enclosure: Send + Sync {
         std::future::pending().await
     }
 
-    /// Whether `broken` would return at once.
+    /// Whether `broken` would return by now, or is about to.
     fn is_broken(&self) -> bool {
         false
     }
 
     /// What the cgroup has counted. Zeros where nobody counts.
     async fn counters(&self) -> Counters;
+
+    /// Processes inside now. 0 where nobody counts.
+    async fn processes(&self) -> usize {
+        0
+    }
 
     /// Stops or resumes every process inside without their knowledge.
     async fn freeze(&self, frozen: bool) -> Result<(), EngineError>;
@@ -67,11 +80,18 @@ pub struct Places {
     pub workspace: String,
     pub job: String,
     pub tmp: String,
+    /// The text that explains the sandbox.
+    pub help: String,
 }
 
 impl Default for Places {
     fn default() -> Self {
-        Self { workspace: path::WORKSPACE.into(), job: path::JOB.into(), tmp: path::TMP.into() }
+        Self {
+            workspace: path::WORKSPACE.into(),
+            job: path::JOB.into(),
+            tmp: path::TMP.into(),
+            help: path::HELP.into(),
+        }
     }
 }
 
@@ -103,6 +123,7 @@ pub struct Sandbox {
     id: SandboxId,
     link: Link,
     enclosure: Arc<dyn Enclosure>,
+    landlock: Landlock,
     adopted: Mutex<Adopted>,
     /// Where its sidecar calls, until somebody serves it.
     gate: Mutex<Option<UnixListener>>,
@@ -136,8 +157,9 @@ impl Sandbox {
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
         let (link, adopted) = Link::open(stream).await?;
+        let (landlock, adopted) = (adopted.landlock, Mutex::new(adopted));
         let (gate, tls_gate) = (Mutex::default(), Mutex::default());
-        Ok(Self { id, link, enclosure, adopted: Mutex::new(adopted), gate, tls_gate })
+        Ok(Self { id, link, enclosure, landlock, adopted, gate, tls_gate })
     }
 
     pub(crate) fn with_gates(self, gate: UnixListener, tls_gate: TlsGate) -> Self {
@@ -160,6 +182,16 @@ impl Sandbox {
 
     pub fn places(&self) -> Places {
         self.enclosure.places()
+    }
+
+    /// What its agent puts around each command.
+    pub fn landlock(&self) -> Landlock {
+        self.landlock
+    }
+
+    /// Replaces the text at `places().help`.
+    pub async fn explain(&self, text: &str) -> Result<(), EngineError> {
+        self.enclosure.explain(text).await
     }
 
     /// The commands of an earlier life of the node, each once. Their output comes from the start.
@@ -239,10 +271,27 @@ impl Sandbox {
         self.link.ping().await
     }
 
+    /// Whether something beside the agent is gone, or going, that the sandbox needs.
+    pub fn is_broken(&self) -> bool {
+        self.enclosure.is_broken()
+    }
+
     /// Whether the agent, or what else it needs, is known to be gone. Costs next to nothing, and
     /// proves nothing about their health.
     pub fn is_lost(&self) -> bool {
         self.link.is_lost() || self.enclosure.is_broken()
+    }
+
+    /// Returns when the agent, or what else it needs, is gone.
+    pub async fn lost(&self) {
+        tokio::select! {
+            () = self.link.lost() => {}
+            _ = self.enclosure.broken() => {}
+        }
+    }
+
+    pub(crate) async fn file_call(&self, order: FileOrder) -> Result<Call, FilesError> {
+        self.link.call(order).await?.ok_or(FilesError::Fault(FileFault::TooMany))
     }
 
     /// Writes one file beneath its root.
@@ -327,6 +376,10 @@ impl Sandbox {
 
     pub async fn counters(&self) -> Counters {
         self.enclosure.counters().await
+    }
+
+    pub async fn processes(&self) -> usize {
+        self.enclosure.processes().await
     }
 
     pub async fn freeze(&self, frozen: bool) -> Result<(), EngineError> {

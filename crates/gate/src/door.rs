@@ -6,8 +6,8 @@
 //! ```
 
 use crate::{
-    Budget, Fetching, Identity, ModelMap, Outside, Policy, Roots, egress, metrics::GateMetrics, policy::Current,
-    porter::Porter, routes::RouteTable,
+    Budget, Fetching, Identity, ModelMap, Offer, Outside, Policy, Roots, egress,
+    metrics::GateMetrics, policy::Current, porter::Porter, routes::RouteTable,
 };
 use contracts::{egress::EgressUsage, inference::InferenceUsage};
 use relay::{Listener, ServeLimits, request::Forms};
@@ -102,6 +102,17 @@ impl Gate {
     pub fn has_upstream(&self) -> bool {
         let has_routes = !self.inner.routes.borrow().names(None).is_empty();
         has_routes || self.policy().upstream.is_some()
+    }
+
+    /// What a job that may use these names finds; none given asks for all.
+    pub fn offer(&self, allowed: Option<&[String]>) -> Offer {
+        let policy = self.policy();
+        let table = Arc::clone(&self.inner.routes.borrow());
+        let models = policy.models.with_routes(&table);
+        match allowed {
+            Some(names) => models.narrowed(names).offer(),
+            None => models.offer(),
+        }
     }
 
     /// Whom the node itself believes.

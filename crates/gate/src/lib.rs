@@ -31,7 +31,7 @@ pub use door::{Door, Gate, Tenant};
 pub use fetch::{Fetching, Hello, Outside};
 pub use identity::{Identity, IdentityError, Roots};
 pub use metrics::GateMetrics;
-pub use models::{ModelMap, Unlisted, answer, loaded};
+pub use models::{ModelMap, Offer, Unlisted, answer, loaded};
 pub use policy::Policy;
 pub use refusal::{Kind, Refusal};
 pub use relay::Dialect;

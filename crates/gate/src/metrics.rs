@@ -31,6 +31,12 @@ struct Tokens {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Begun {
+    gen_ai_operation_name: &'static str,
+    gen_ai_provider_name: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Refused {
     reason: &'static str,
 }
@@ -38,7 +44,7 @@ struct Refused {
 pub struct GateMetrics {
     calls: Family<Call, Histogram>,
     tokens: Family<Tokens, Histogram>,
-    first_token: Histogram,
+    first_tokens: Family<Begun, Histogram>,
     refused: Family<Refused, Counter>,
     pub(crate) open: Gauge,
 }
@@ -50,7 +56,7 @@ impl Default for GateMetrics {
         Self {
             calls: Family::new_with_constructor(seconds),
             tokens: Family::new_with_constructor(tokens),
-            first_token: seconds(),
+            first_tokens: Family::new_with_constructor(seconds),
             refused: Family::default(),
             open: Gauge::default(),
         }
@@ -76,7 +82,7 @@ impl GateMetrics {
             "gen_ai_server_time_to_first_token",
             "From a call's first byte to the answer's first text",
             unit,
-            self.first_token.clone(),
+            self.first_tokens.clone(),
         );
         let ours = plain.sub_registry_with_prefix(ours);
         ours.register("gate_refused", "Calls that the gate refused", self.refused.clone());
@@ -107,7 +113,11 @@ impl GateMetrics {
             self.tokens.get_or_create(&tokens).observe(count as f64);
         }
         if let Some(first) = first {
-            self.first_token.observe(first.as_secs_f64());
+            let begun = Begun {
+                gen_ai_operation_name: operation(endpoint),
+                gen_ai_provider_name: provider(endpoint),
+            };
+            self.first_tokens.get_or_create(&begun).observe(first.as_secs_f64());
         }
     }
 }
@@ -130,5 +140,46 @@ fn provider(endpoint: Endpoint) -> &'static str {
         Dialect::Ollama => "ollama",
         Dialect::OpenAi => "openai",
         Dialect::Anthropic => "anthropic",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prometheus_client::encoding::text::encode;
+
+    #[test]
+    fn durations_and_first_tokens_are_told_by_operation_and_provider() {
+        let (metrics, mut registry) = (GateMetrics::default(), Registry::default());
+        metrics.register(&mut registry, "pinfold");
+        let reading = Reading {
+            input_tokens: 3,
+            cached_tokens: 0,
+            output_tokens: 5,
+            finished: true,
+            estimated: false,
+        };
+        metrics.called(Endpoint::Messages, Duration::from_millis(30), Some("timeout"));
+        metrics.spent(Endpoint::Messages, &reading, Some(Duration::from_millis(15)));
+        metrics.spent(Endpoint::Embeddings, &reading, None);
+
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        let chat = "gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"anthropic\"";
+        for line in [
+            &format!(
+                "gen_ai_client_operation_duration_seconds_count{{{chat},error_type=\"timeout\"}} 1"
+            ),
+            &format!("gen_ai_server_time_to_first_token_seconds_sum{{{chat}}} 0.015"),
+            &format!("gen_ai_server_time_to_first_token_seconds_bucket{{le=\"0.02\",{chat}}} 1"),
+            &format!("gen_ai_client_token_usage_sum{{{chat},gen_ai_token_type=\"output\"}} 5.0"),
+        ] {
+            assert!(text.lines().any(|found| found == line), "no {line} in {text}");
+        }
+        // What never had a first text has no series for it.
+        let firsts = text
+            .lines()
+            .filter(|line| line.starts_with("gen_ai_server_time_to_first_token_seconds_count"));
+        assert_eq!(firsts.count(), 1);
     }
 }

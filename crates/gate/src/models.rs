@@ -32,6 +32,14 @@ pub struct ModelMap {
     unlisted: Unlisted,
 }
 
+/// The names that a client may ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Offer {
+    pub names: Vec<String>,
+    /// Every other name is taken too.
+    pub any: bool,
+}
+
 impl ModelMap {
     pub fn new(aliases: impl IntoIterator<Item = (String, String)>, unlisted: Unlisted) -> Self {
         Self { aliases: aliases.into_iter().collect(), unlisted }
@@ -90,6 +98,11 @@ impl ModelMap {
             Unlisted::Means(model) if self.aliases.is_empty() => vec![model],
             _ => self.aliases.keys().map(String::as_str).collect(),
         }
+    }
+
+    pub fn offer(&self) -> Offer {
+        let names = self.names().into_iter().map(str::to_owned).collect();
+        Offer { names, any: self.unlisted != Unlisted::Refused }
     }
 
     /// Ollama's clients add and drop the default tag as they like.

@@ -19,7 +19,9 @@ use bytes::Bytes;
 use contracts::RouteAlias;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body_util::BodyExt;
-use relay::{Answer, AnswerBody, RelayError, Relayed, RequestBody, StreamFormat, Upstream, headers};
+use relay::{
+    Answer, AnswerBody, RelayError, Relayed, RequestBody, StreamFormat, Upstream, headers,
+};
 use std::{sync::Arc, time::Instant};
 
 /// Which model really served, for a client that cares.

@@ -10,8 +10,10 @@ mod gate_hello;
 mod gate_surface;
 #[path = "../../../fuzz/checks/gate_usage.rs"]
 mod gate_usage;
+#[path = "../../../fuzz/replay.rs"]
+mod replay;
 
-use std::{fs, path::Path};
+use replay::replay;
 
 #[test]
 fn the_corpus_of_body_holds() {
@@ -36,17 +38,4 @@ fn the_corpus_of_surface_holds() {
 #[test]
 fn the_corpus_of_usage_holds() {
     replay("gate_usage", gate_usage::check);
-}
-
-fn replay(target: &str, check: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
-    let mut inputs: Vec<_> =
-        fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    inputs.sort();
-    assert!(!inputs.is_empty(), "{} is empty", folder.display());
-    for input in inputs {
-        // A check that fails says what, and this says with which input.
-        println!("{}", input.display());
-        check(&fs::read(&input).unwrap());
-    }
 }

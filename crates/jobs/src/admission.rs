@@ -125,7 +125,7 @@ fn row(job: &LiveJob) -> JobRow {
 /// Checks a sandbox against this node, and fixes what the request left open.
 pub(crate) async fn plan(node: &Node, spec: &SandboxSpec) -> Result<Plan, JobError> {
     let config = &node.inner.config;
-    door::check_rules(node, spec)?;
+    let egress = door::rules(node, spec)?;
     check_door(node, spec).await?;
     let limits = Limits::granted(&spec.limits, &config.default_limits, &config.max_limits)
         .map_err(JobError::Refused)?;
@@ -134,7 +134,7 @@ pub(crate) async fn plan(node: &Node, spec: &SandboxSpec) -> Result<Plan, JobErr
     let image = node.inner.engine.pin(image).await?;
     let asked = spec.timeout_seconds.map(Duration::from_secs);
     let timeout = asked.unwrap_or(config.default_timeout).min(config.max_timeout);
-    Ok(Plan { image, limits, timeout })
+    Ok(Plan { image, limits, timeout, egress })
 }
 
 /// Never a silent run without: a node that can't says so.

@@ -34,6 +34,8 @@ pub struct NodeConfig {
     pub session_max: usize,
     pub session_idle: Duration,
     pub session_lifetime: Duration,
+    /// After so long without activity a session is frozen. `None`: never.
+    pub session_freeze_after: Option<Duration>,
     /// Where code of a language runs.
     pub session_images: BTreeMap<Language, ImageRef>,
     /// Time limit of code that asks for none.

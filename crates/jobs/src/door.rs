@@ -2,7 +2,7 @@
 
 use crate::{JobError, Node};
 use contracts::{SandboxId, egress::EgressUsage, inference::InferenceUsage, sandbox::SandboxSpec};
-use gate::{Budget, Fetching, Tenant};
+use gate::{Budget, Fetching, Tenant, egress::Policy};
 use std::sync::Arc;
 
 /// What went out through a door.
@@ -52,12 +52,10 @@ pub(crate) async fn admit(
     if is_first { Ok(()) } else { Err(no_way("the door was opened to somebody before")) }
 }
 
-/// The rules of a sandbox, its own and the node's that it names, are such as can be.
-pub(crate) fn check_rules(node: &Node, spec: &SandboxSpec) -> Result<(), JobError> {
-    match spec.has_egress() {
-        true => node.inner.rules.checked("sandbox.", &spec.egress_spec()).map(drop),
-        false => Ok(()),
-    }
+/// The rules of a sandbox, its own and the node's that it names, as they are now.
+pub(crate) fn rules(node: &Node, spec: &SandboxSpec) -> Result<Option<Arc<Policy>>, JobError> {
+    let checked = || node.inner.rules.checked("sandbox.", &spec.egress_spec());
+    spec.has_egress().then(checked).transpose().map(|policy| policy.map(Arc::new))
 }
 
 /// Ends all that goes through the door of a sandbox, and says what it was.

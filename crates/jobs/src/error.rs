@@ -1,5 +1,10 @@
 //! Why the node did not do what it was asked for, and the problem that a caller is told.
 
+mod files;
+
+pub use files::FileRefusal;
+
+use crate::sessions::SessionEnded;
 use contracts::{
     Faults,
     problem::{Problem, ProblemType},
@@ -23,12 +28,15 @@ pub enum JobError {
     Draining,
     #[error("there is no such {0}")]
     NotFound(&'static str),
-    #[error("the session has ended")]
-    Gone,
+    #[error("the session has ended: {}", .0.why.told())]
+    Gone(SessionEnded),
     #[error("the job does not run")]
     NotRunning,
     #[error("{what} is larger than {most} bytes")]
     TooLarge { what: &'static str, most: u64 },
+    /// A call about a session's file that can't be done.
+    #[error(transparent)]
+    File(Box<FileRefusal>),
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error(transparent)]
@@ -67,13 +75,18 @@ impl JobError {
             Self::NotFound(_) => {
                 Problem::new(NotFound, 404, "Not found").with_detail(self.to_string())
             }
-            Self::Gone => Problem::new(NotFound, 410, "Gone").with_detail(self.to_string()),
+            Self::Gone(SessionEnded { why, at }) => Problem {
+                ended: Some(*why),
+                ended_at: *at,
+                ..Problem::new(NotFound, 410, "Gone").with_detail(self.to_string())
+            },
             Self::NotRunning => {
                 Problem::new(Validation, 409, "Not running").with_detail(self.to_string())
             }
             Self::TooLarge { .. } => {
                 Problem::new(Validation, 413, "Too large").with_detail(self.to_string())
             }
+            Self::File(refusal) => refusal.problem(),
             Self::Engine(error) if error.is_callers() => {
                 Problem::new(Validation, 422, "Refused by this node")
                     .with_detail(error.to_string())

@@ -138,6 +138,14 @@ impl Kernels {
         Ok(Arc::clone(contexts.entry(name.to_owned()).or_default()))
     }
 
+    /// Interpreters that run, as far as is known without asking.
+    pub(crate) fn running(&self) -> usize {
+        let contexts = lock(&self.contexts);
+        // One that is held has somebody who runs code in it.
+        let runs = |context: &&Arc<Context>| context.kernel.try_lock().is_ok_and(|k| k.runs);
+        contexts.values().filter(runs).count()
+    }
+
     pub(crate) fn cell(&self, id: &CellId) -> Option<Arc<LiveCell>> {
         lock(&self.cells).iter().find(|cell| cell.id == *id).cloned()
     }

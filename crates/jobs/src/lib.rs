@@ -7,6 +7,7 @@ pub mod config;
 mod door;
 pub mod error;
 mod events;
+mod help;
 mod kernels;
 mod lifecycle;
 mod live;
@@ -23,11 +24,13 @@ mod supervise;
 mod uploads;
 
 pub use config::{EgressConfig, NodeConfig};
-pub use error::{JobError, chain};
+pub use error::{FileRefusal, JobError, chain};
 pub use events::{JobEvent, JobEventKind};
 pub use kernels::{CellEvent, CellNews};
 pub use metrics::Metrics;
 pub use node::{Ended, JobQuery, Node};
 pub use pool::config::{ConfiguredShape, PoolConfig};
 pub use sandboxes::Owned;
-pub use sessions::{CodeEnd, Running};
+pub use sessions::{
+    CodeEnd, Download, Running, SessionEnded, SessionFiles, Upload, Uploaded, Watching,
+};

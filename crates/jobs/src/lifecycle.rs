@@ -12,6 +12,7 @@
 use crate::{
     JobError, Node, artifacts, chain,
     door::{self, Spent},
+    help::{self, Owner},
     live::LiveJob,
     node::Ended,
     outcome::{self, Captured, Intent, Times},
@@ -21,7 +22,7 @@ use crate::{
 };
 use contracts::{
     Version,
-    job::{JobRequest, JobResult, Timings},
+    job::{Isolation, JobRequest, JobResult, Timings},
     link::{End as ExecEnd, Exited, Stream},
     problem::Problem,
     sandbox::env,
@@ -142,6 +143,10 @@ impl Run<'_> {
             Ok(claim) => claim,
             Err(error) => return (None, Err(error)),
         };
+        if self.job.cancel.is_cancelled() {
+            // While its sandbox was made. A node that leaves now must not leave this one running.
+            return (Some(claim.sandbox), Ok(self.never_ran()));
+        }
         let timings = timings(queued, &claim);
         let fate = self.in_sandbox(&claim.sandbox, timings).await;
         (Some(claim.sandbox), fate)
@@ -186,13 +191,15 @@ impl Run<'_> {
         let request = &self.job.request;
         let spec = &request.sandbox;
         prepare::files(sandbox, spec, config).await?;
+        let plan = &self.job.plan;
+        let owner = Owner::Job { timeout: plan.timeout, artifacts: &spec.artifacts };
+        help::explain(self.node, sandbox, spec, plan, owner).await;
         let places = sandbox.places();
         let ids = vec![
             (env::TASK_ID, request.task_id.to_string()),
             (env::JOB_ID, request.job_id.to_string()),
         ];
         let reserved = prepare::reserved(&places, ids);
-        let plan = &self.job.plan;
         let command = prepare::job_command(spec, plan, &reserved, &places, config.flood_bytes);
         let exec = sandbox.start(command).await?;
         if let Some(text) = &spec.stdin {
@@ -248,8 +255,13 @@ impl Run<'_> {
             Stream::Display => {}
         });
         let end = tokio::select! {
-            end = end => Ok(end),
+            biased;
             phase = sandbox.broken() => Err(phase),
+            end = end => match end {
+                // A program whose calls broke with the sidecar may be quicker than the news of it.
+                End::Exited(..) if sandbox.is_broken() => Err(sandbox.broken().await),
+                end => Ok(end),
+            },
         };
         timings.run_ms = millis(began.elapsed());
         inner.metrics.running.dec();
@@ -295,6 +307,7 @@ impl Run<'_> {
             sba_result: left.sba_result,
             inference: spent.inference,
             egress: spent.egress,
+            isolation: isolation(sandbox),
             ..result
         })))
     }
@@ -311,8 +324,8 @@ impl Run<'_> {
         let verdict = verdict.ok_or(executor::LinkError::Lost)?;
         let spent = door::settle(self.node, sandbox.id(), &self.job.request.sandbox).await;
         let result = self.result(verdict, None, counters, times);
-        let Spent { inference, egress } = spent;
-        Ok(Fate::Ended(Box::new(JobResult { inference, egress, ..result })))
+        let (Spent { inference, egress }, isolation) = (spent, isolation(sandbox));
+        Ok(Fate::Ended(Box::new(JobResult { inference, egress, isolation, ..result })))
     }
 
     /// Canceled before it had a sandbox.
@@ -345,8 +358,13 @@ impl Run<'_> {
             sba_result: None,
             inference: None,
             egress: None,
+            isolation: None,
         }
     }
+}
+
+fn isolation(sandbox: &Sandbox) -> Option<Isolation> {
+    Some(Isolation { landlock: sandbox.landlock().to_string() })
 }
 
 pub(crate) fn timings(queued: Duration, claim: &Claim) -> Timings {

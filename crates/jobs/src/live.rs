@@ -25,6 +25,8 @@ pub(crate) struct Plan {
     pub(crate) image: Arc<PinnedImage>,
     pub(crate) limits: contracts::limits::Limits,
     pub(crate) timeout: Duration,
+    /// What might be fetched when it was admitted, where anything might.
+    pub(crate) egress: Option<Arc<gate::egress::Policy>>,
 }
 
 pub(crate) struct LiveJob {

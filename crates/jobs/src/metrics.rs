@@ -1,6 +1,10 @@
 //! What a node counts of its jobs and sandboxes, for Prometheus.
 
-use contracts::job::{Reason, Status};
+use contracts::{
+    job::{Reason, Status},
+    landlock::Landlock,
+    session::SessionEnd,
+};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
@@ -24,6 +28,11 @@ struct Phase {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Why {
+    why: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Way {
     warm: String,
 }
@@ -34,10 +43,14 @@ pub struct Metrics {
     pub(crate) running: Gauge,
     pub(crate) queued: Gauge,
     pub(crate) sessions: Gauge,
+    pub(crate) sessions_frozen: Gauge,
+    sessions_ended: Family<Why, Counter>,
+    wake_seconds: Histogram,
     pub(crate) adopted: Counter,
     pub(crate) swept: Counter,
     pub(crate) removal_failures: Counter,
     sandbox_seconds: Family<Way, Histogram>,
+    landlock_abi: Gauge,
 }
 
 impl Default for Metrics {
@@ -49,10 +62,14 @@ impl Default for Metrics {
             running: Gauge::default(),
             queued: Gauge::default(),
             sessions: Gauge::default(),
+            sessions_frozen: Gauge::default(),
+            sessions_ended: Family::default(),
+            wake_seconds: histogram(),
             adopted: Counter::default(),
             swept: Counter::default(),
             removal_failures: Counter::default(),
             sandbox_seconds: Family::new_with_constructor(histogram),
+            landlock_abi: Gauge::default(),
         }
     }
 }
@@ -68,6 +85,11 @@ impl Metrics {
         registry.register("jobs_running", "Jobs that run now", self.running.clone());
         registry.register("jobs_queued", "Jobs that wait now", self.queued.clone());
         registry.register("sessions_active", "Sessions that are open now", self.sessions.clone());
+        let frozen = self.sessions_frozen.clone();
+        registry.register("sessions_frozen", "Sessions that stand still now", frozen);
+        registry.register("sessions_ended", "Sessions that ended", self.sessions_ended.clone());
+        let wakes = self.wake_seconds.clone();
+        registry.register("session_wake_seconds", "Until a frozen session went on", wakes);
         registry.register(
             "sandboxes_adopted",
             "Taken over from an earlier life",
@@ -82,6 +104,8 @@ impl Metrics {
         registry.register("sandbox_removal_failures", "Removals left to the sweep", removals);
         let seconds = self.sandbox_seconds.clone();
         registry.register("sandbox_seconds", "Until a job had its sandbox", seconds);
+        let help = "Version of Landlock around code in the latest sandbox; 0 is none";
+        registry.register("landlock_abi", help, self.landlock_abi.clone());
     }
 
     pub(crate) fn job_ended(&self, status: Status, reason: Reason) {
@@ -89,8 +113,22 @@ impl Metrics {
         self.ended.get_or_create(&end).inc();
     }
 
+    pub(crate) fn session_ended(&self, why: SessionEnd) {
+        self.sessions_ended.get_or_create(&Why { why: word(&why) }).inc();
+    }
+
+    pub(crate) fn session_woke(&self, seconds: f64) {
+        self.sessions_frozen.dec();
+        self.wake_seconds.observe(seconds);
+    }
+
     pub(crate) fn job_fault(&self, phase: &str) {
         self.faults.get_or_create(&Phase { phase: phase.to_owned() }).inc();
+    }
+
+    pub(crate) fn sandbox_made(&self, landlock: Landlock) {
+        let abi = if let Landlock::Abi(version) = landlock { version } else { 0 };
+        self.landlock_abi.set(abi.into());
     }
 
     pub(crate) fn sandbox_ready(&self, seconds: f64, warm: bool) {

@@ -73,6 +73,7 @@ pub(crate) fn reserved(places: &Places, ids: Vec<(&'static str, String)>) -> Res
     let mut reserved = ids;
     reserved.push((env::WORKSPACE_DIR, places.workspace.clone()));
     reserved.push((env::ARTIFACTS_DIR, format!("{}/artifacts", places.job)));
+    reserved.push((env::HELP, places.help.clone()));
     reserved
 }
 

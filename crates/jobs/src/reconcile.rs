@@ -24,6 +24,9 @@ use store::JobRow;
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
 
+/// Sessions that are adopted at a time.
+const ADOPTIONS: usize = 16;
+
 pub(crate) async fn take_up(node: &Node) -> Result<(), JobError> {
     let found = node.inner.engine.list().await?;
     let running: HashSet<SandboxId> =
@@ -31,11 +34,27 @@ pub(crate) async fn take_up(node: &Node) -> Result<(), JobError> {
     for row in node.inner.store.unfinished().await? {
         take_up_job(node, row, &running).await?;
     }
-    for row in node.inner.store.active_sessions().await? {
-        sessions::take_up(node, row).await?;
-    }
+    take_up_sessions(node).await?;
     node.inner.store.keep_egress(found.into_iter().map(|found| found.sandbox).collect()).await?;
     sweep(node).await
+}
+
+/// Some at a time: each waits for its agent to call.
+async fn take_up_sessions(node: &Node) -> Result<(), JobError> {
+    let mut taken = JoinSet::new();
+    for row in node.inner.store.active_sessions().await? {
+        let node = node.clone();
+        taken.spawn(async move { sessions::take_up(&node, row).await });
+        if taken.len() >= ADOPTIONS
+            && let Some(adopted) = taken.join_next().await
+        {
+            adopted.map_err(|e| JobError::fault("adopt", e))??;
+        }
+    }
+    while let Some(adopted) = taken.join_next().await {
+        adopted.map_err(|e| JobError::fault("adopt", e))??;
+    }
+    Ok(())
 }
 
 async fn take_up_job(

@@ -4,7 +4,7 @@
 //! A change counts from the next request on, and closes the tunnels that it does not allow. Who may
 //! change the rules of a job is who may submit one: it could have had these rules from the start.
 
-use crate::{JobError, Node, config::EgressConfig, sandboxes::Owned};
+use crate::{JobError, Node, config::EgressConfig, sandboxes::Owned, sessions};
 use contracts::{
     Faults, JobId, SandboxId, SessionId, Version,
     egress::{EgressPolicies, EgressSpec, EgressUsage, EgressView},
@@ -74,7 +74,13 @@ impl Rules {
     }
 
     /// Opens a door under the rules as they are now; `false` if it was open before.
-    pub(crate) fn admit(&self, id: &SandboxId, spec: EgressSpec, door: &Arc<Door>, tenant: Tenant) -> bool {
+    pub(crate) fn admit(
+        &self,
+        id: &SandboxId,
+        spec: EgressSpec,
+        door: &Arc<Door>,
+        tenant: Tenant,
+    ) -> bool {
         let mut state = self.state();
         tenant.fetching.set_policy(Arc::new(self.now(&state, &spec)));
         let is_first = door.admit(tenant);
@@ -84,7 +90,6 @@ impl Rules {
         }
         is_first
     }
-
 }
 
 impl Node {
@@ -123,7 +128,8 @@ impl Node {
             let is_open = |door: &Weak<Door>| door.strong_count() > 0;
             state.open.values().filter(|(spec, door)| runs_by(spec) && is_open(door)).count()
         };
-        let policies = state.policies.keys().map(|name| (name.clone(), users(name) as u64)).collect();
+        let policies =
+            state.policies.keys().map(|name| (name.clone(), users(name) as u64)).collect();
         EgressPolicies { version: Version, policies }
     }
 
@@ -143,7 +149,8 @@ impl Node {
     }
 
     async fn sandbox_of_job(&self, id: &JobId) -> Result<SandboxId, JobError> {
-        let found = self.inner.sandboxes.of(|owner| matches!(owner, Owned::Job(_, job) if job == id));
+        let found =
+            self.inner.sandboxes.of(|owner| matches!(owner, Owned::Job(_, job) if job == id));
         match found {
             Some(sandbox) => Ok(sandbox),
             None => {
@@ -157,8 +164,7 @@ impl Node {
         let is_its = |owner: &Owned| matches!(owner, Owned::Session(_, session) if session == id);
         match self.inner.sandboxes.of(is_its) {
             Some(sandbox) => Ok(sandbox),
-            // It has ended, or never was.
-            None => self.session(id).await.and(Err(JobError::Gone)),
+            None => Err(sessions::absent(self, id).await),
         }
     }
 
@@ -169,7 +175,11 @@ impl Node {
         Ok(view(spec, door.fetched()))
     }
 
-    async fn set_egress(&self, sandbox: SandboxId, spec: EgressSpec) -> Result<EgressView, JobError> {
+    async fn set_egress(
+        &self,
+        sandbox: SandboxId,
+        spec: EgressSpec,
+    ) -> Result<EgressView, JobError> {
         let rules = &self.inner.rules;
         let _one_at_a_time = rules.changing.lock().await;
         rules.checked("", &spec)?;

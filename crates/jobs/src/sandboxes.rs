@@ -21,6 +21,10 @@ const REMOVAL_PAUSES: [Duration; 3] =
 /// Removals at a time. They are never urgent, and more of them only slow each other and the jobs.
 const MOST_REMOVALS: usize = 4;
 
+/// Sandboxes that are made at a time for those who wait for them. A host that makes more of them at
+/// once makes none in time.
+const MOST_MAKING: usize = 16;
+
 /// Whose a sandbox is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owned {
@@ -65,6 +69,7 @@ pub(crate) struct Sandboxes {
     pub(crate) pool: Arc<Pool>,
     metrics: Arc<Metrics>,
     removals: Arc<Semaphore>,
+    making: Semaphore,
     engine: Arc<dyn Engine>,
     tasks: TaskTracker,
     gate: Option<Gate>,
@@ -84,7 +89,8 @@ impl Sandboxes {
     ) -> Self {
         let removals = Arc::new(Semaphore::new(MOST_REMOVALS));
         let (owned, doors) = (Arc::default(), Mutex::default());
-        Self { pool, metrics, removals, engine, tasks, gate, doors, owned }
+        let making = Semaphore::new(MOST_MAKING);
+        Self { pool, metrics, removals, making, engine, tasks, gate, doors, owned }
     }
 
     fn doors(&self) -> MutexGuard<'_, HashMap<SandboxId, Arc<Door>>> {
@@ -125,6 +131,7 @@ impl Sandboxes {
                 return Err(error);
             }
         };
+        self.metrics.sandbox_made(sandbox.landlock());
         match self.open_door(&sandbox) {
             Ok(()) => Ok(sandbox),
             Err(error) => {
@@ -158,6 +165,7 @@ impl Sandboxes {
             return Ok(Claim { sandbox, warm: true, took: began.elapsed() });
         }
         let _urgent = self.pool.urgent();
+        let _turn = self.making.acquire().await;
         let sandbox = self.make(shape, owner).await?;
         Ok(Claim { sandbox, warm: false, took: began.elapsed() })
     }

@@ -1,21 +1,19 @@
 //! Session sandboxes: made once, used by many commands, ended by request, age, idleness or loss.
-//!
-//! ```text
-//!   create ─► active ──exec, exec, …──► active
-//!                │
-//!                └── end, lifetime, idle, stop-all, lost ─► ended (told for the retention)
-//! ```
 
 mod busy;
 mod code;
 mod exec;
+mod files;
+mod lifetime;
 
 pub use code::{CodeEnd, Running};
+pub use files::{Download, SessionFiles, Upload, Uploaded, Watching};
 
 use crate::{
-    JobError, Node, admission, chain, door,
+    JobError, Node, admission, door, help,
     kernels::{Kernels, context_name},
     live::Plan,
+    metrics::Metrics,
     prepare,
     sandboxes::Owned,
 };
@@ -37,8 +35,52 @@ use tokio::{sync::watch, time::Instant};
 #[derive(Default)]
 pub(crate) struct Sessions {
     open: Mutex<HashMap<SessionId, Arc<LiveSession>>>,
-    /// Serialises creations, so that of two with one id the second finds the first.
-    creating: tokio::sync::Mutex<()>,
+    /// Creations under way by id, so that of two with one id the second finds the first.
+    creating: Mutex<HashMap<SessionId, Turns>>,
+}
+
+#[derive(Default)]
+struct Turns {
+    turn: Arc<tokio::sync::Mutex<()>>,
+    wanted: usize,
+    /// One of them has a place among all sessions.
+    placed: bool,
+}
+
+/// A creation among those with its id.
+struct Creation<'a> {
+    sessions: &'a Sessions,
+    id: &'a SessionId,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Creation<'_> {
+    /// Whether there is a place for this one beside those that are open or have theirs; it is held until
+    /// the creation ends. Only who has the turn asks.
+    fn takes_place(&self, most: usize) -> bool {
+        let (mut creating, open) = (self.sessions.creating(), self.sessions.open());
+        // Towards its end a creation is among both.
+        let coming = |(id, turns): &(&SessionId, &Turns)| {
+            turns.placed && *id != self.id && !open.contains_key(id)
+        };
+        let is_free = open.len() + creating.iter().filter(coming).count() < most;
+        if let Some(turns) = creating.get_mut(self.id) {
+            turns.placed = is_free;
+        }
+        is_free
+    }
+}
+
+impl Drop for Creation<'_> {
+    fn drop(&mut self) {
+        let mut creating = self.sessions.creating();
+        if let Some(turns) = creating.get_mut(self.id) {
+            turns.wanted -= 1;
+            if turns.wanted == 0 {
+                creating.remove(self.id);
+            }
+        }
+    }
 }
 
 pub(crate) struct LiveSession {
@@ -48,15 +90,31 @@ pub(crate) struct LiveSession {
     sandbox: Arc<Sandbox>,
     kernels: Kernels,
     view: SessionView,
+    metrics: Arc<Metrics>,
     activity: Mutex<Activity>,
+    freezer: busy::Freezer,
     /// Tells the keeper of every change, and everybody else of the end.
-    changed: watch::Sender<Option<SessionEnd>>,
+    changed: watch::Sender<Option<SessionEnded>>,
     closed: watch::Sender<bool>,
+}
+
+/// Why and when a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionEnded {
+    pub why: SessionEnd,
+    /// Absent of those that ended before this was kept.
+    pub at: Option<OffsetDateTime>,
 }
 
 struct Activity {
     commands: usize,
     last: Instant,
+    /// When the cgroup was last looked at, and what it had counted.
+    looked: Instant,
+    cpu_us: u64,
+    /// As renewed.
+    expires_at: OffsetDateTime,
+    idle: Duration,
 }
 
 impl Sessions {
@@ -66,6 +124,17 @@ impl Sessions {
 
     fn get(&self, id: &SessionId) -> Option<Arc<LiveSession>> {
         self.open().get(id).cloned()
+    }
+
+    fn creating(&self) -> MutexGuard<'_, HashMap<SessionId, Turns>> {
+        self.creating.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn creation<'a>(&'a self, id: &'a SessionId) -> Creation<'a> {
+        let mut creating = self.creating();
+        let turns = creating.entry(id.clone()).or_default();
+        turns.wanted += 1;
+        Creation { sessions: self, id, turn: Arc::clone(&turns.turn) }
     }
 
     pub(crate) async fn stop_all(&self) -> u64 {
@@ -83,13 +152,23 @@ impl LiveSession {
     }
 
     fn ask_to_end(&self, why: SessionEnd) {
+        let at = Some(OffsetDateTime::now_utc());
         // The first reason stays.
         self.changed.send_if_modified(|end| {
             end.is_none() && {
-                *end = Some(why);
+                *end = Some(SessionEnded { why, at });
                 true
             }
         });
+    }
+
+    fn ended(&self) -> Option<SessionEnded> {
+        *self.changed.borrow()
+    }
+
+    /// It then looks at the clock anew.
+    fn wake_keeper(&self) {
+        self.changed.send_modify(|_| {});
     }
 
     async fn end(&self, why: SessionEnd) {
@@ -112,13 +191,6 @@ impl LiveSession {
         }
         self.kernels.warm(lang).await
     }
-
-    /// When idleness ends the session, if nothing happens; never while a command runs.
-    fn idle_at(&self) -> Option<Instant> {
-        let activity = self.activity();
-        let idle = Duration::from_secs(self.view.idle_seconds);
-        (activity.commands == 0).then(|| activity.last + idle)
-    }
 }
 
 impl Node {
@@ -129,12 +201,14 @@ impl Node {
             return Err(JobError::Draining);
         }
         let inner = &self.inner;
-        let _one_at_a_time = inner.sessions.creating.lock().await;
+        let id = request.session_id.clone();
+        let creation = inner.sessions.creation(&id);
+        let _one_at_a_time = creation.turn.lock().await;
         if let Some(row) = inner.store.session(request.session_id.clone()).await? {
             let same = row.request_hash == hash;
             return if same { Ok(row.view) } else { Err(JobError::Conflict) };
         }
-        if inner.sessions.open().len() >= inner.config.session_max {
+        if !creation.takes_place(inner.config.session_max) {
             return Err(JobError::Full { retry_after_s: 10 });
         }
         let plan = admission::plan(self, &request.sandbox).await?;
@@ -157,6 +231,10 @@ impl Node {
             return Err(error);
         }
         let view = self.new_view(&request, &plan);
+        let idle = Duration::from_secs(view.idle_seconds);
+        let lifetime = (view.expires_at - view.created_at).unsigned_abs();
+        let owner = help::Owner::Session { idle, lifetime };
+        help::explain(self, &claim.sandbox, &request.sandbox, &plan, owner).await;
         let session = self.open_session(request, hash, plan, claim.sandbox, view);
         let prepared = session.prepare_kernel(claim.warm).await;
         let kept = match prepared {
@@ -179,7 +257,7 @@ impl Node {
     }
 
     pub async fn sessions(&self) -> Result<SessionList, JobError> {
-        let open = self.inner.sessions.open().values().map(|s| s.view.clone()).collect();
+        let open = self.inner.sessions.open().values().map(|s| s.view()).collect();
         Ok(SessionList { version: Version, sessions: open })
     }
 
@@ -194,7 +272,8 @@ impl Node {
         let config = &self.inner.config;
         let most = config.session_lifetime.as_secs();
         let lifetime = request.lifetime_seconds.unwrap_or(most).min(most);
-        let idle = request.idle_seconds.unwrap_or(config.session_idle.as_secs());
+        let most_idle = config.session_idle.as_secs();
+        let idle = request.idle_seconds.unwrap_or(most_idle).min(most_idle);
         let created_at = OffsetDateTime::now_utc();
         SessionView {
             version: Version,
@@ -202,9 +281,11 @@ impl Node {
             session_id: request.session_id.clone(),
             state: SessionState::Active,
             ended: None,
+            ended_at: None,
             created_at,
             expires_at: created_at + Duration::from_secs(lifetime),
             idle_seconds: idle,
+            background: request.background,
             limits: plan.limits.clone(),
             lang: request.lang,
         }
@@ -228,6 +309,15 @@ impl Node {
             &places,
         );
         let kernels = Kernels::new(Arc::clone(&sandbox), env, plan.limits.output_bytes);
+        let now = Instant::now();
+        let activity = Activity {
+            commands: 0,
+            last: now,
+            looked: now,
+            cpu_us: 0,
+            expires_at: view.expires_at,
+            idle: Duration::from_secs(view.idle_seconds),
+        };
         let session = Arc::new(LiveSession {
             kernels,
             request,
@@ -235,58 +325,18 @@ impl Node {
             plan,
             sandbox,
             view,
-            activity: Mutex::new(Activity { commands: 0, last: Instant::now() }),
+            metrics: Arc::clone(&self.inner.metrics),
+            activity: Mutex::new(activity),
+            freezer: busy::Freezer::default(),
             changed: watch::Sender::new(None),
             closed: watch::Sender::new(false),
         });
         let id = session.view.session_id.clone();
         self.inner.sessions.open().insert(id, Arc::clone(&session));
         self.inner.metrics.sessions.inc();
-        self.inner.tasks.spawn(keep(self.clone(), Arc::clone(&session)));
+        self.inner.tasks.spawn(lifetime::keep(self.clone(), Arc::clone(&session)));
         session
     }
-}
-
-/// Watches over one session until it ends, and ends it.
-async fn keep(node: Node, session: Arc<LiveSession>) {
-    let left = session.view.expires_at - OffsetDateTime::now_utc();
-    let expires = Instant::now() + left.max(time::Duration::ZERO).unsigned_abs();
-    let mut changed = session.changed.subscribe();
-    let end = loop {
-        if let Some(end) = *changed.borrow_and_update() {
-            break Some(end);
-        }
-        let idle_at = session.idle_at();
-        tokio::select! {
-            () = node.inner.leaving.cancelled() => break None,
-            () = tokio::time::sleep_until(expires) => session.ask_to_end(SessionEnd::Lifetime),
-            () = tokio::time::sleep_until(idle_at.unwrap_or(expires)), if idle_at.is_some() => {
-                // A command may have begun or ended in between.
-                if session.idle_at().is_some_and(|at| at <= Instant::now()) {
-                    session.ask_to_end(SessionEnd::Idle);
-                }
-            }
-            _ = changed.changed() => {}
-        }
-    };
-    node.inner.sessions.open().remove(&session.view.session_id);
-    node.inner.metrics.sessions.dec();
-    match end {
-        None => session.sandbox.leave().await,
-        Some(end) => {
-            let view = SessionView {
-                state: SessionState::Ended,
-                ended: Some(end),
-                ..session.view.clone()
-            };
-            if let Err(error) = node.inner.store.save_session(row(&session, &view)).await {
-                tracing::error!(session_id = %view.session_id, error = %chain(&error), "not kept");
-            }
-            tracing::info!(session_id = %view.session_id, ?end, "session ended");
-            node.inner.sandboxes.release(Arc::clone(&session.sandbox));
-        }
-    }
-    session.closed.send_replace(true);
 }
 
 async fn admit(node: &Node, request: &SessionRequest, sandbox: &Sandbox) -> Result<(), JobError> {
@@ -319,7 +369,7 @@ pub(crate) async fn take_up(node: &Node, row: SessionRow) -> Result<(), JobError
                         let leaving = node.inner.leaving.clone();
                         let running = !status.exited;
                         node.inner.tasks.spawn(async move {
-                            let _busy = busy::Busy::begin(&session);
+                            let Ok(_busy) = busy::Busy::begin(&session).await else { return };
                             let (cell, context) = cell;
                             let kernels = &session.kernels;
                             kernels.read_out(&cell, &context, command, running, leaving).await;
@@ -337,7 +387,8 @@ pub(crate) async fn take_up(node: &Node, row: SessionRow) -> Result<(), JobError
                 node.inner.sandboxes.release(sandbox);
             }
             let (state, ended) = (SessionState::Ended, Some(SessionEnd::Lost));
-            let view = SessionView { state, ended, ..row.view };
+            let ended_at = Some(OffsetDateTime::now_utc());
+            let view = SessionView { state, ended, ended_at, ..row.view };
             node.inner.store.save_session(SessionRow { view, sandbox: None, ..row }).await?;
             Ok(())
         }
@@ -359,9 +410,11 @@ fn row(session: &LiveSession, view: &SessionView) -> SessionRow {
 }
 
 /// What an exec of an unknown session is told: gone, if it was there once.
-async fn absent(node: &Node, id: &SessionId) -> JobError {
+pub(crate) async fn absent(node: &Node, id: &SessionId) -> JobError {
     match node.inner.store.session(id.clone()).await {
-        Ok(Some(_)) => JobError::Gone,
+        Ok(Some(SessionRow { view: SessionView { ended, ended_at: at, .. }, .. })) => {
+            JobError::Gone(SessionEnded { why: ended.unwrap_or(SessionEnd::Lost), at })
+        }
         Ok(None) => JobError::NotFound("session"),
         Err(error) => error.into(),
     }

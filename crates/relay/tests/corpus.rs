@@ -6,8 +6,10 @@ mod relay_answers;
 mod relay_headers;
 #[path = "../../../fuzz/checks/relay_requests.rs"]
 mod relay_requests;
+#[path = "../../../fuzz/replay.rs"]
+mod replay;
 
-use std::{fs, path::Path};
+use replay::replay;
 
 #[test]
 fn the_corpus_of_answers_holds() {
@@ -22,17 +24,4 @@ fn the_corpus_of_headers_holds() {
 #[test]
 fn the_corpus_of_requests_holds() {
     replay("relay_requests", relay_requests::check);
-}
-
-fn replay(target: &str, check: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
-    let mut inputs: Vec<_> =
-        fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    inputs.sort();
-    assert!(!inputs.is_empty(), "{} is empty", folder.display());
-    for input in inputs {
-        // A check that fails says what, and this says with which input.
-        println!("{}", input.display());
-        check(&fs::read(&input).unwrap());
-    }
 }

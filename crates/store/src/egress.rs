@@ -33,7 +33,8 @@ impl Store {
     pub async fn keep_egress(&self, sandboxes: Vec<SandboxId>) -> Result<(), StoreError> {
         self.with("egress", move |db| {
             let mut all = db.prepare_cached("SELECT key FROM meta WHERE key GLOB 'egress/*'")?;
-            let keys: Vec<String> = all.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            let keys: Vec<String> =
+                all.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
             let kept: Vec<String> = sandboxes.iter().map(key).collect();
             for gone in keys.iter().filter(|key| !kept.contains(key)) {
                 db.prepare_cached("DELETE FROM meta WHERE key = ?1")?.execute([gone])?;

@@ -126,7 +126,8 @@ async fn session(world: &mut World) {
     let id = format!("{}-s", world.task_id);
     let sandbox = json!({"image": PYTHON, "command": ["true"], "network_policy": "restricted",
                          "egress": rules(outside(world)), "env": {"TARGET": target(world)}});
-    let body = json!({"version": 1, "task_id": world.task_id, "session_id": id, "sandbox": sandbox});
+    let body =
+        json!({"version": 1, "task_id": world.task_id, "session_id": id, "sandbox": sandbox});
     let answer = world.node().caller.post("/v1/worker/sessions", body.to_string()).await;
     assert_eq!(answer.status, 201, "{}", answer.text());
     world.operator.names.push(("SESSION".to_owned(), id));

@@ -1,5 +1,6 @@
 //! Inference: a node with an upstream, jobs that use it, and what the upstream saw of them.
 
+use super::watch::ended;
 use crate::{
     dev_model::DevModel,
     world::{BASE, World, podman},
@@ -228,14 +229,10 @@ async fn stopped(world: &mut World) {
 #[then(expr = "the upstream's call ends within {int} ms")]
 async fn call_ends(world: &mut World, most: u64) {
     // The stop is a TERM first; the program's end is what the call's end is measured from.
-    let path = format!("/v1/worker/jobs/{}", world.job_id());
-    World::until("the job has ended", || async {
-        world.node().caller.get(&path).await.json()["state"] == "ended"
-    })
-    .await;
-    let ended = Instant::now();
+    ended(world).await;
+    let since = Instant::now();
     while upstream(world).await["open"] != 0 {
-        assert!(ended.elapsed() < Duration::from_millis(most), "it goes on");
+        assert!(since.elapsed() < Duration::from_millis(most), "it goes on");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(upstream(world).await["aborted"], 1);
@@ -287,12 +284,7 @@ async fn sidecar_killed(world: &mut World) {
 
 #[then(expr = "the job ended by a fault of the node in the phase {string}")]
 async fn fault_in_phase(world: &mut World, phase: String) {
-    let path = format!("/v1/worker/jobs/{}", world.job_id());
-    World::until("the job has ended", || async {
-        world.node().caller.get(&path).await.json()["state"] == "ended"
-    })
-    .await;
-    let view = world.node().caller.get(&path).await.json();
+    let view = ended(world).await;
     assert_eq!((&view["problem"]["status"], view.get("result")), (&json!(500), None), "{view}");
     assert_eq!(view["problem"]["phase"], phase, "{view}");
 }
@@ -330,11 +322,6 @@ async fn killed_in_pause(world: &mut World) {
 
 #[then("the job ended with both calls answered")]
 async fn both_answered(world: &mut World) {
-    let path = format!("/v1/worker/jobs/{}", world.job_id());
-    World::until("the job has ended", || async {
-        world.node().caller.get(&path).await.json()["state"] == "ended"
-    })
-    .await;
-    let view = world.node().caller.get(&path).await.json();
+    let view = ended(world).await;
     assert_eq!(view["result"]["stdout"], "1\n1\n", "{view}");
 }

@@ -9,14 +9,18 @@ use serde_json::{Value, json};
 const DATA: &str = "localhost/pinfold/python-data:latest";
 
 async fn open(world: &mut World, lang: &str) {
-    let answer = world.node().caller.post("/sessions", json!({"lang": lang}).to_string()).await;
+    open_with(world, json!({"lang": lang})).await;
+}
+
+pub(super) async fn open_with(world: &mut World, request: Value) {
+    let answer = world.node().caller.post("/sessions", request.to_string()).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.json()["status"], "active");
     let id = answer.json()["session_id"].as_str().expect("an id").to_owned();
     world.notes.push(id);
 }
 
-fn session(world: &World) -> String {
+pub(crate) fn session(world: &World) -> String {
     format!("/sessions/{}", world.notes.last().expect("a session"))
 }
 
@@ -246,13 +250,17 @@ async fn taken_up(world: &mut World, text: String) {
 
 #[given(regex = r"^(\d+) Python sessions at once that each keep a secret$")]
 async fn strangers(world: &mut World, sessions: usize) {
-    for _ in 0..sessions {
-        open(world, "python").await;
-    }
     let caller = world.node().caller.clone();
+    let opened = (0..sessions).map(|_| caller.post("/sessions", "{}"));
+    for answer in futures::future::join_all(opened).await {
+        let id = answer.json()["session_id"].as_str().expect("an id").to_owned();
+        world.notes.push(id);
+    }
+    let keep = "open(f'/tmp/s-{secret}', 'w').write(secret); open(f's-{secret}', 'w').write(secret); \
+                import subprocess; child = subprocess.Popen(['sleep', '1000' + str(int(secret, 16))]); \
+                print(secret)";
     let keeps = world.notes.iter().map(|id| {
-        let code =
-            format!("secret = '{id}'; open('/tmp/s-{id}', 'w').write(secret); print(secret)");
+        let code = format!("secret = '{id}'; {keep}");
         let (caller, path) = (caller.clone(), format!("/sessions/{id}/execute"));
         async move { caller.post(&path, json!({"code": code}).to_string()).await }
     });
@@ -261,18 +269,26 @@ async fn strangers(world: &mut World, sessions: usize) {
 
 #[then("each finds its own secret, and nothing of the others")]
 async fn own_secret(world: &mut World) {
-    let code = "import os; print(secret, len([f for f in os.listdir('/tmp') if f.startswith('s-')]), \
-                sum('-c' in open(f'/proc/{p}/cmdline').read() for p in os.listdir('/proc') if p.isdigit() and p != '1'))";
-    for (id, kept) in world.notes.iter().zip(&world.answers) {
-        assert_eq!(kept.json()["stdout"], format!("{id}\n"));
+    // Files of both folders, processes beside the first and this one, names.
+    let code = "import os; files = [f for d in ('/tmp', '.') for f in os.listdir(d) if f.startswith('s-')]; \
+                others = [p for p in os.listdir('/proc') if p.isdigit() and int(p) not in (1, os.getpid())]; \
+                commands = [open(f'/proc/{p}/cmdline').read().split(chr(0))[1] for p in others]; \
+                names = [n for n in globals() if n in ('secret', 'child', 'keep')]; \
+                print(secret, files == ['s-' + secret] * 2, commands == ['1000' + str(int(secret, 16))], len(names))";
+    let caller = &world.node().caller;
+    let ask = |id: &String| {
         let path = format!("/sessions/{id}/execute");
-        let answer = world.node().caller.post(&path, json!({"code": code}).to_string()).await;
-        assert_eq!(answer.json()["stdout"], format!("{id} 1 1\n"), "{}", answer.text());
+        async move { caller.post(&path, json!({"code": code}).to_string()).await }
+    };
+    let found = futures::future::join_all(world.notes.iter().map(ask)).await;
+    for ((id, kept), found) in world.notes.iter().zip(&world.answers).zip(found) {
+        assert_eq!(kept.json()["stdout"], format!("{id}\n"));
+        assert_eq!(found.json()["stdout"], format!("{id} True True 2\n"), "{}", found.text());
     }
 }
 
 /// The node anew, with one setting more.
-async fn start_with(world: &mut World, name: &str, value: String) {
+pub(crate) async fn start_with(world: &mut World, name: &str, value: String) {
     if let Some(node) = world.node.take() {
         node.kill().await;
     }

@@ -1,5 +1,6 @@
 //! The node itself: started, asked, killed.
 
+use super::watch::ended_by_id;
 use crate::{
     http::{Answer, Caller},
     world::{World, podman},
@@ -170,14 +171,7 @@ async fn killed_at_random(world: &mut World, times: usize) {
 async fn all_ended(world: &mut World) {
     assert!(!world.notes.is_empty());
     for id in world.notes.clone() {
-        let mut view = Value::Null;
-        for _ in 0..400 {
-            view = world.node().caller.get(&format!("/v1/worker/jobs/{id}")).await.json();
-            if view["state"] == "ended" {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let view = ended_by_id(world, &id).await;
         // A fault may be told where nothing ran; output is whole or not there, never made up.
         match view["result"]["status"].as_str() {
             Some(status) => {

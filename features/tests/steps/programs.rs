@@ -44,7 +44,7 @@ pub(super) async fn run(world: &mut World, program: String, cases: String, env: 
 }
 
 /// What the program said of each case, in their order.
-pub(super) fn said(world: &World) -> Vec<Value> {
+pub(crate) fn said(world: &World) -> Vec<Value> {
     let result = world.last().json();
     let stdout = result["stdout"].as_str().expect("output");
     let lines: Vec<Value> = stdout

@@ -27,10 +27,6 @@ async fn submits_limited(world: &mut World, script: String, seconds: u64) {
     submit(world, &script, json!({"timeout_seconds": seconds})).await;
 }
 
-pub(crate) async fn view(world: &World) -> Value {
-    world.node().caller.get(&format!("/v1/worker/jobs/{}", world.job_id())).await.json()
-}
-
 /// Reads the events until the output holds a text.
 pub(crate) async fn until_printed(world: &World, text: &str) {
     let path = format!("/v1/worker/jobs/{}/events", world.job_id());
@@ -73,15 +69,22 @@ async fn events_so_far(world: &World) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-async fn ended(world: &World) -> Value {
+/// The job as it is seen once it has ended.
+pub(crate) async fn ended(world: &World) -> Value {
+    ended_by_id(world, &world.job_id()).await
+}
+
+pub(crate) async fn ended_by_id(world: &World, id: &str) -> Value {
+    let path = format!("/v1/worker/jobs/{id}");
+    let mut view = Value::Null;
     for _ in 0..400 {
-        let view = view(world).await;
+        view = world.node().caller.get(&path).await.json();
         if view["state"] == "ended" {
             return view;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("the job never ended: {}", view(world).await);
+    panic!("the job never ended: {view}");
 }
 
 #[then(expr = "the job is ended in the end, with the output {string}")]

@@ -10,7 +10,11 @@ use contracts::{
 use hyper::Method;
 use std::process::ExitCode;
 
-pub(crate) async fn run(node: &Node, command: EgressCommand, json: bool) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(
+    node: &Node,
+    command: EgressCommand,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
     match command {
         EgressCommand::Get(of) => {
             let view: EgressView = node.client()?.get(&path(&of)).await?;
@@ -43,7 +47,8 @@ fn spec(set: SetEgress) -> anyhow::Result<EgressSpec> {
     if let Some(file) = set.rules {
         let name = file.display();
         let text = std::fs::read_to_string(&file).with_context(|| format!("reading {name}"))?;
-        let more: Vec<RuleSpec> = serde_json::from_str(&text).with_context(|| format!("in {name}"))?;
+        let more: Vec<RuleSpec> =
+            serde_json::from_str(&text).with_context(|| format!("in {name}"))?;
         egress.extend(more);
     }
     Ok(EgressSpec { version: Version, egress, egress_policy: set.policy })

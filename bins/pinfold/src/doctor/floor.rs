@@ -1,6 +1,6 @@
 //! The floor, judged by what the probe saw from inside a sandbox.
 
-use super::{host, line::Line};
+use super::line::Line;
 use serde_json::Value;
 
 pub(super) fn judge(probe: &Value) -> Vec<Line> {
@@ -20,7 +20,7 @@ pub(super) fn judge(probe: &Value) -> Vec<Line> {
         flag(probe, "root_writable", "the root can't be written"),
         flag(probe, "podman_socket", "Podman's socket is out of sight"),
         sizes(probe),
-        host::landlock(),
+        landlock(probe),
     ]
 }
 
@@ -98,6 +98,21 @@ fn sizes(probe: &Value) -> Line {
     }
 }
 
+/// Where the kernel has it and it can't be seen, something keeps it from sandboxes.
+fn landlock(probe: &Value) -> Line {
+    let name = "Landlock stands behind the mounts";
+    let found = &probe["landlock"];
+    match (found["abi"].as_u64(), found["fenced"].as_bool()) {
+        (Some(abi), Some(true)) => Line::holds(name, format!("abi {abi}, tried from inside")),
+        (Some(abi), _) => Line::fails(name, format!("abi {abi}, and what it forbids passes"), OURS),
+        (None, _) => Line::weaker(
+            name,
+            found["says"].as_str().unwrap_or("the probe says nothing"),
+            "a kernel with CONFIG_SECURITY_LANDLOCK that is booted with landlock among lsm=",
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{super::line::Verdict, *};
@@ -110,12 +125,12 @@ mod tests {
             "sockets": {"AF_UNIX": "ok", "AF_ALG": "EPERM"}, "syscalls": {"mount": "EPERM"},
             "uid_map": "0 2147483647 65536", "interfaces": ["lo"],
             "sizes": {"/workspace": 1, "/tmp": 1, "/job": 1, "/dev/shm": 1},
+            "landlock": {"abi": 6, "fenced": true, "says": "abi 6"},
         })
     }
 
     fn worst(probe: &Value) -> Option<Verdict> {
-        let of_floor = judge(probe).into_iter().filter(|line| !line.name.contains("Landlock"));
-        of_floor.map(|line| line.verdict).max()
+        judge(probe).into_iter().map(|line| line.verdict).max()
     }
 
     #[test]
@@ -138,13 +153,22 @@ mod tests {
             ("root_writable", json!(true)),
             ("podman_socket", Value::Null),
             ("sizes", json!({"/tmp": 0})),
+            ("landlock", json!({"abi": 6, "fenced": false})),
         ] {
             let mut probe = good();
             probe[field] = bad.clone();
             assert_eq!(worst(&probe), Some(Verdict::Fails), "{field}: {bad}");
         }
-        let mut probe = good();
-        probe["uid_map"] = json!("0 0 4294967295");
-        assert_eq!(worst(&probe), Some(Verdict::Weaker));
+        for (field, weak) in [
+            ("uid_map", json!("0 0 4294967295")),
+            (
+                "landlock",
+                json!({"abi": null, "fenced": false, "says": "none: the kernel has none"}),
+            ),
+        ] {
+            let mut probe = good();
+            probe[field] = weak;
+            assert_eq!(worst(&probe), Some(Verdict::Weaker), "{field}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::line::Line;
 use executor::podman::{Described, describe};
-use std::{fs, path::Path};
+use std::path::Path;
 
 /// Space under which a node should not take work, in bytes.
 const LEAST_DISK: u64 = 1 << 30;
@@ -124,21 +124,6 @@ fn number(version: &str) -> [u64; 3] {
         *number = part.parse().unwrap_or(0);
     }
     numbers
-}
-
-/// The Landlock version that the kernel offers; there is none in this file's floor, so it is told
-/// for those who plan with it.
-pub(super) fn landlock() -> Line {
-    let name = "the kernel offers Landlock";
-    let modules = fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
-    match modules.contains("landlock") {
-        true => Line::holds(name, modules.trim()),
-        false => Line::weaker(
-            name,
-            "not among the active modules",
-            "boot with lsm=landlock,…; nothing relies on it yet",
-        ),
-    }
 }
 
 #[cfg(test)]

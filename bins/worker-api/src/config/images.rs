@@ -1,6 +1,7 @@
 //! What runs the sandboxes, and which images may run in them.
 
-use contracts::{Faults, ImageRef};
+use contracts::{Faults, ImageRef, landlock::LandlockMode};
+use executor::Fencing;
 use std::path::PathBuf;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -17,6 +18,19 @@ pub struct Sandbox {
     /// The static `sandbox-agent` binary. By default the one beside this program.
     #[arg(long, env = "AGENT_PATH", default_value_os_t = beside_this_program())]
     pub agent_path: PathBuf,
+
+    /// Landlock around the code in each sandbox, besides the container and instead of one: `off`,
+    /// `best_effort` as far as the kernel has it, or `hard`, which runs nothing without it.
+    #[arg(long, env = "LANDLOCK", default_value = "best_effort")]
+    landlock: Landlock,
+
+    /// Paths that code of the `direct` runtime may read beside the baseline, separated by commas.
+    #[arg(long, env = "LANDLOCK_READ", value_delimiter = ',')]
+    landlock_read: Vec<PathBuf>,
+
+    /// Paths that code of the `direct` runtime may write beside its own folders, separated by commas.
+    #[arg(long, env = "LANDLOCK_WRITE", value_delimiter = ',')]
+    landlock_write: Vec<PathBuf>,
 
     /// The image of a job that names none.
     #[arg(long, env = "DEFAULT_IMAGE", default_value = "localhost/pinfold/base:latest")]
@@ -37,7 +51,40 @@ pub enum Runtime {
     Direct,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum Landlock {
+    Off,
+    BestEffort,
+    Hard,
+}
+
 impl Sandbox {
+    pub(crate) fn fencing(&self) -> Fencing {
+        let mode = match self.landlock {
+            Landlock::Off => LandlockMode::Off,
+            Landlock::BestEffort => LandlockMode::BestEffort,
+            Landlock::Hard => LandlockMode::Hard,
+        };
+        Fencing { mode, read: self.landlock_read.clone(), write: self.landlock_write.clone() }
+    }
+
+    /// Paths that mean nothing where they are set are a mistake that would look like protection.
+    pub(super) fn check_fencing(&self, faults: &mut Faults) {
+        let direct = self.container_runtime == Runtime::Direct;
+        for (name, paths) in
+            [("LANDLOCK_READ", &self.landlock_read), ("LANDLOCK_WRITE", &self.landlock_write)]
+        {
+            faults.require(
+                direct || paths.is_empty(),
+                name,
+                "is for CONTAINER_RUNTIME=direct only",
+            );
+            let absolute = paths.iter().all(|path| path.is_absolute());
+            faults.require(absolute, name, "must hold absolute paths");
+        }
+    }
+
     pub(super) fn default_image(&self, faults: &mut Faults) -> Option<ImageRef> {
         let parsed = ImageRef::new(&*self.default_image);
         parsed.map_err(|error| faults.add("DEFAULT_IMAGE", error.to_string())).ok()

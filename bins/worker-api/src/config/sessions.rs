@@ -1,7 +1,7 @@
 //! How long things may take and how many there may be.
 
 use contracts::{Faults, ImageRef, code::Language};
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Jobs")]
@@ -63,6 +63,10 @@ pub struct SessionTimes {
     #[arg(long, env = "SESSION_LIFETIME_SECONDS", default_value_t = 86400)]
     pub session_lifetime_seconds: u64,
 
+    /// A session in which nothing was asked for so long stands still until it is, in seconds; 0 for never.
+    #[arg(long, env = "SESSION_FREEZE_AFTER_SECONDS", default_value_t = 300)]
+    pub session_freeze_after_seconds: u64,
+
     /// The image of Python code in sessions.
     #[arg(long, env = "SESSION_IMAGE_PYTHON", default_value = "localhost/pinfold/python:latest")]
     session_image_python: String,
@@ -96,6 +100,11 @@ impl SessionTimes {
             "SESSION_CODE_SECONDS",
             "must be at least 1",
         );
+    }
+
+    pub(super) fn freeze_after(&self) -> Option<Duration> {
+        let seconds = self.session_freeze_after_seconds;
+        (seconds > 0).then(|| Duration::from_secs(seconds))
     }
 
     /// Where code of each language runs.

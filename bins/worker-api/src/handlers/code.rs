@@ -9,6 +9,7 @@ use crate::{
 use contracts::{
     CellId, SessionId,
     code::{ExecuteRequest, KernelRequest, OpenRequest},
+    session::RenewRequest,
 };
 use hyper::{
     Request, StatusCode,
@@ -30,6 +31,19 @@ pub(super) async fn open(front: &Front, request: Request<Incoming>) -> Result<An
 
 pub(super) fn list(front: &Front) -> Answer {
     json(StatusCode::OK, &front.node.code_sessions())
+}
+
+pub(super) async fn get(front: &Front, id: SessionId) -> Result<Answer, ApiError> {
+    Ok(json(StatusCode::OK, &front.node.session_detail(&id).await?))
+}
+
+pub(super) async fn renew(
+    front: &Front,
+    id: SessionId,
+    request: Request<Incoming>,
+) -> Result<Answer, ApiError> {
+    let renew: RenewRequest = or_default(front, request).await?;
+    Ok(json(StatusCode::OK, &front.node.renew_session(&id, renew).await?))
 }
 
 pub(super) async fn close(front: &Front, id: SessionId) -> Result<Answer, ApiError> {

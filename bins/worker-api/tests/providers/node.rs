@@ -74,8 +74,9 @@ impl Node {
             .env_clear()
             .env("LISTEN_ADDR", "127.0.0.1:0")
             .env("CONTAINER_RUNTIME", "direct")
-            // Never run here: there are no jobs.
+            // Never run here: there are no jobs, and nothing is asked of the kernel.
             .env("AGENT_PATH", "/bin/true")
+            .env("LANDLOCK", "off")
             .env("WORKER_API_BEARER_TOKEN", WORKER)
             .env("WORKER_API_STATE_DIR", folder.path().join("state"))
             .env("WORKSPACE_ROOT", folder.path().join("workspaces"))

@@ -1,9 +1,12 @@
 //! The agent of a fake sandbox: answers the link as a script says, and remembers across links.
 
 use super::Script;
+use contracts::landlock::Landlock;
 use contracts::link::{
     Command, End, ExecId, ExecStatus, Exited, FileError, FromAgent, Root, Stream, ToAgent,
-    Truncation, VERSION, decode, encode, frame_length,
+    Truncation, VERSION, decode, encode,
+    files::{FileFault, FileNews},
+    frame_length,
     kernel::{Cell, ToKernels},
 };
 use std::{
@@ -192,9 +195,9 @@ async fn converse(agent: Arc<Agent>, stream: DuplexStream) -> Option<()> {
             }
         }
     });
-    say.send(FromAgent::Hello { version: VERSION, execs: agent.statuses(), kernels: Vec::new() })
-        .await
-        .ok()?;
+    let (execs, kernels) = (agent.statuses(), Vec::new());
+    let landlock = Landlock::Off;
+    say.send(FromAgent::Hello { version: VERSION, execs, kernels, landlock }).await.ok()?;
     loop {
         let mut head = [0; 4];
         reader.read_exact(&mut head).await.ok()?;
@@ -232,6 +235,10 @@ async fn converse(agent: Arc<Agent>, stream: DuplexStream) -> Option<()> {
                 say.send(FromAgent::Done { request, outcome }).await.ok()?;
             }
             ToAgent::Ping => say.send(FromAgent::Pong).await.ok()?,
+            ToAgent::Files { request, .. } => {
+                let news = FileNews::Done(Err(FileFault::NotFound));
+                say.send(FromAgent::Files { request, news }).await.ok()?;
+            }
             ToAgent::Kernels(ToKernels::Cell { exec, cell }) => {
                 agent.start(exec, &command_of(&cell), Some(cell.name));
                 tasks.spawn(report(Arc::clone(&agent), exec, say.clone()));

@@ -1,7 +1,10 @@
 //! Who waits for what on one link, and the checks that a frame must pass to reach them.
 
 use crate::LinkError;
-use contracts::link::{ExecId, Exited, FileError, FromAgent, RequestId, Stream, Truncation};
+use contracts::link::{
+    ExecId, Exited, FileError, FromAgent, RequestId, Stream, Truncation,
+    files::{FileNews, MAX_CALLS},
+};
 use std::collections::HashMap;
 use tokio::sync::{mpsc, oneshot};
 
@@ -11,6 +14,9 @@ const EVENTS_IN_FLIGHT: usize = 16;
 
 /// Commands that one sandbox may have at a time. Bounds what a hostile Hello can make us hold.
 const MAX_EXECS: usize = 1024;
+
+/// News of a call about files that were asked for and not taken yet, with room for its end.
+const NEWS_IN_FLIGHT: usize = 12;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExecEvent {
@@ -33,6 +39,7 @@ pub(crate) enum FileEvent {
 pub(crate) struct Routes {
     execs: HashMap<ExecId, ExecRoute>,
     requests: HashMap<RequestId, RequestRoute>,
+    calls: HashMap<RequestId, mpsc::Sender<FileNews>>,
     pongs: Vec<oneshot::Sender<()>>,
     next_exec: ExecId,
     next_request: RequestId,
@@ -107,6 +114,25 @@ impl Routes {
         Ok((request, receiver))
     }
 
+    /// A call about a session's files; none when the sandbox has as many as it may have.
+    pub(crate) fn new_call(
+        &mut self,
+    ) -> Result<Option<(RequestId, mpsc::Receiver<FileNews>)>, LinkError> {
+        self.alive()?;
+        if self.calls.len() >= MAX_CALLS {
+            return Ok(None);
+        }
+        let request = self.next_request;
+        self.next_request = request.wrapping_add(1);
+        let (news, receiver) = mpsc::channel(NEWS_IN_FLIGHT);
+        self.calls.insert(request, news);
+        Ok(Some((request, receiver)))
+    }
+
+    pub(crate) fn end_call(&mut self, request: RequestId) {
+        self.calls.remove(&request);
+    }
+
     pub(crate) fn expect_pong(&mut self) -> Result<oneshot::Receiver<()>, LinkError> {
         self.alive()?;
         let (sender, receiver) = oneshot::channel();
@@ -119,6 +145,7 @@ impl Routes {
         self.lost = true;
         self.execs.clear();
         self.requests.clear();
+        self.calls.clear();
         self.pongs.clear();
     }
 
@@ -177,6 +204,19 @@ impl Routes {
                 .requests
                 .remove(&request)
                 .map(|route| Delivery::File(route.events, FileEvent::Done(outcome)))),
+            FromAgent::Files { request, news } => {
+                let Some(route) = self.calls.get(&request) else {
+                    return Ok(None);
+                };
+                // It sends what it was asked for, and for that there is room: nobody waits here.
+                match route.try_send(news) {
+                    Err(mpsc::error::TrySendError::Full(_)) => {
+                        Err(LinkError::Protocol("it tells more of a file than it was asked for"))
+                    }
+                    // Who asked may have gone away.
+                    _ => Ok(None),
+                }
+            }
         }
     }
 }
@@ -222,6 +262,17 @@ mod tests {
             last: true,
         };
         assert!(matches!(routes.route(piece), Err(LinkError::TooMuch)));
+    }
+
+    #[test]
+    fn news_that_nobody_asked_for_ends_the_link() {
+        let mut routes = Routes::default();
+        let (request, _news) = routes.new_call().unwrap().unwrap();
+        let mut told = || routes.route(FromAgent::Files { request, news: FileNews::Watching });
+        for _ in 0..NEWS_IN_FLIGHT {
+            assert!(told().is_ok());
+        }
+        assert!(told().is_err());
     }
 
     #[test]

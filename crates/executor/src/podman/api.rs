@@ -50,6 +50,12 @@ pub(super) struct Inspected {
     pub(super) cmd: Vec<String>,
 }
 
+/// A container as the kernel has it.
+pub(super) struct Process {
+    pub(super) container: String,
+    pub(super) pid: Option<u32>,
+}
+
 impl Api {
     pub(super) fn new(socket: &Path) -> Self {
         let podman = Podman::unix_versioned(socket, ApiVersion::new(4, Some(0), Some(0)));
@@ -95,24 +101,26 @@ impl Api {
         Ok(created.id)
     }
 
-    /// The process of a container that runs. Our own request, because the library's has Podman
-    /// measure the container's disk as well.
-    pub(super) async fn pid(&self, container: &str) -> Result<i32, EngineError> {
+    /// The id of a container and its process, if it runs. Our own request, because the library's has
+    /// Podman measure the container's disk as well.
+    pub(super) async fn process(&self, container: &str) -> Result<Process, EngineError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Inspected {
+            id: String,
             state: State,
         }
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct State {
-            pid: i32,
+            pid: u32,
         }
         let request = Request::get(format!("/v4.0.0/libpod/containers/{container}/json"));
         let answer = self.ask(request, Vec::new(), StatusCode::OK).await?;
         let inspected: Inspected =
             serde_json::from_slice(&answer).map_err(|e| EngineError::step("inspect", e))?;
-        Ok(inspected.state.pid)
+        let pid = Some(inspected.state.pid).filter(|pid| *pid > 0);
+        Ok(Process { container: inspected.id, pid })
     }
 
     /// A pod that holds its containers together and nothing else: no container of its own.

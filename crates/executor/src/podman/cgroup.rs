@@ -75,6 +75,13 @@ impl Cgroup {
         }
     }
 
+    /// Threads count once.
+    pub(super) fn processes(&self) -> usize {
+        let folder = self.freezer.as_ref().or(self.unified.as_ref());
+        let listed = folder.map(|at| fs::read_to_string(at.join("cgroup.procs")));
+        listed.and_then(Result::ok).map_or(0, |pids| pids.lines().count())
+    }
+
     /// Removes what the runtime has left of it: under load, it sometimes loses the race against the
     /// last process. Only empty folders can be removed, so nothing living is touched.
     pub(super) fn remove_remains(&self) {

@@ -2,7 +2,7 @@
 
 use super::{
     api::Api,
-    folder::Folder,
+    folder::{Folder, HELP},
     peer::Init,
     pod::{Pod, Sidecar, phase},
 };
@@ -41,6 +41,10 @@ impl Container {
 
     pub(super) fn id(&self) -> &str {
         &self.id
+    }
+
+    fn explain(&self, text: &str) -> Result<(), EngineError> {
+        self.folder.write(HELP, text).map_err(|e| EngineError::step("help", e))
     }
 
     /// Starts the container; the answer may be awaited or not.
@@ -94,6 +98,10 @@ impl PodmanEnclosure {
 
 #[async_trait]
 impl Enclosure for PodmanEnclosure {
+    async fn explain(&self, text: &str) -> Result<(), EngineError> {
+        self.container.explain(text)
+    }
+
     async fn kill(&self) -> Result<(), EngineError> {
         self.kill_init().await
     }
@@ -107,11 +115,15 @@ impl Enclosure for PodmanEnclosure {
     }
 
     fn is_broken(&self) -> bool {
-        self.sidecar.get().is_some_and(Sidecar::has_ended)
+        self.sidecar.get().is_some_and(Sidecar::is_ending)
     }
 
     async fn counters(&self) -> Counters {
         self.init.cgroup.counters()
+    }
+
+    async fn processes(&self) -> usize {
+        self.init.cgroup.processes()
     }
 
     async fn freeze(&self, frozen: bool) -> Result<(), EngineError> {

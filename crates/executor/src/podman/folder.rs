@@ -2,13 +2,13 @@
 //!
 //! It is the only thing of the host that a sandbox sees, and it sees it read-only: the agent's
 //! connection needs no more. The socket is unlinked as soon as the agent is in, so code in the
-//! sandbox finds an empty folder. We only ever bind and unlink in it, never open what lies there.
+//! sandbox finds the text that explains it there, and nothing else. What we write there we never read.
 
 use contracts::SandboxId;
 use rustix::fs::{AtFlags, Mode, OFlags, chmodat, open, unlinkat};
 use std::{
     fs::{self, DirBuilder, Permissions},
-    io,
+    io::{self, Write},
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
@@ -21,6 +21,9 @@ use tokio::net::UnixListener;
 pub(super) const SEARCHED: u32 = 0o711;
 /// Others may make names in it.
 pub(super) const SHARED: u32 = 0o777;
+
+/// The text that explains the sandbox to whoever writes code for it.
+pub(super) const HELP: &str = "HELP.txt";
 
 pub(super) struct Folders {
     root: PathBuf,
@@ -95,6 +98,16 @@ impl Folder {
         let listener = UnixListener::bind(address)?;
         chmodat(&folder, name, Mode::from_raw_mode(0o666), AtFlags::empty())?;
         Ok(Listening { listener, folder: Some(folder), name })
+    }
+
+    /// Replaces a text that those inside can read. The file stays the same one, because it is the
+    /// file that is mounted, and not its name.
+    pub(super) fn write(&self, name: &str, text: &str) -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
+        let mode = Mode::from_raw_mode(0o644);
+        let file = fs::File::from(open(self.path.join(name), flags | OFlags::CLOEXEC, mode)?);
+        file.set_permissions(Permissions::from_mode(0o644))?;
+        (&file).write_all(text.as_bytes())
     }
 
     pub(super) fn remove(&self) -> io::Result<()> {

@@ -48,6 +48,7 @@ pub(super) struct Pod {
 
 /// The sidecar's process, as the host knows it.
 pub(super) struct Sidecar {
+    pid: Pid,
     pidfd: AsyncFd<OwnedFd>,
 }
 
@@ -68,13 +69,17 @@ impl Sidecar {
     /// Finds the process of a container that runs.
     pub(super) async fn find(api: &Api, container: &str) -> Result<Self, EngineError> {
         let failed = |e: io::Error| EngineError::step(phase::START, e);
-        let pid = api.pid(container).await.map_err(|e| EngineError::step(phase::START, e))?;
-        let pid = Pid::from_raw(pid).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+        let process = api.process(container).await;
+        let process = process.map_err(|e| EngineError::step(phase::START, e))?;
+        let pid = process
+            .pid
+            .and_then(|pid| Pid::from_raw(pid as i32))
+            .ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|e| failed(e.into()))?;
         // SAFETY: an owned descriptor is open, and the same, until the `AsyncFd` that has it is gone.
         let pidfd = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }
             .map_err(|e| EngineError::step(phase::START, e))?;
-        Ok(Self { pidfd })
+        Ok(Self { pid, pidfd })
     }
 
     /// Returns when the process has ended.
@@ -82,9 +87,12 @@ impl Sidecar {
         let _either_way_it_is_not_there = self.pidfd.readable().await;
     }
 
-    pub(super) fn has_ended(&self) -> bool {
+    /// Whether it has ended, or is about to: its connections break a moment before the descriptor tells.
+    pub(super) fn is_ending(&self) -> bool {
+        // First, and of this process for certain if the descriptor still tells of a living one.
+        let exits = exits(self.pid);
         let mut asked = [PollFd::new(self.pidfd.get_ref(), PollFlags::IN)];
-        !matches!(poll(&mut asked, Some(&Timespec::default())), Ok(0))
+        exits || !matches!(poll(&mut asked, Some(&Timespec::default())), Ok(0))
     }
 
     pub(super) fn kill(&self) -> Result<(), Errno> {
@@ -93,6 +101,19 @@ impl Sidecar {
             other => other,
         }
     }
+}
+
+/// The kernel's mark of a process that has begun to go, `PF_EXITING`.
+const EXITING: u32 = 0x4;
+
+fn exits(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    // After the name, which may hold anything: state, four ids, terminal's group, flags.
+    let flags = stat.ok().and_then(|stat| {
+        let (_, fields) = stat.rsplit_once(')')?;
+        fields.split_whitespace().nth(6)?.parse::<u32>().ok()
+    });
+    flags.is_none_or(|flags| flags & EXITING != 0)
 }
 
 /// Asks the proxy how it is, from inside the sandbox, by the way that its code will take.
@@ -120,4 +141,23 @@ pub(super) async fn await_proxy(sandbox: &Sandbox) -> Result<(), EngineError> {
     };
     let slow = EngineError::Slow { step: phase::READY, limit: READY_LIMIT };
     timeout(READY_LIMIT, asked).await.map_err(|_| slow)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_goes_is_known_before_it_is_waited_for() {
+        assert!(!exits(rustix::process::getpid()));
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        let mut looks = 0..1_000;
+        while !exits(pid) && looks.next().is_some() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert!(!looks.is_empty(), "a zombie has the mark");
+        child.wait().unwrap();
+        assert!(exits(pid), "one that is gone does, too");
+    }
 }

@@ -8,7 +8,7 @@ mod sidecar;
 pub(super) use sidecar::{Between, sidecar, sidecar_name};
 
 use super::{api::Info, pod::Pod};
-use crate::{Labels, Shape};
+use crate::{Fencing, Labels, Shape};
 use contracts::{
     Faults, SandboxId,
     limits::Limits,
@@ -75,13 +75,14 @@ pub(super) struct Host {
     pub(super) inference_hosts: PathBuf,
     /// Whether each sandbox gets its own range of user ids.
     pub(super) userns_auto: bool,
+    pub(super) fencing: Fencing,
     controllers: Vec<String>,
     max_open_files: Option<u64>,
     max_processes: Option<u64>,
 }
 
 impl Host {
-    pub(super) fn look(info: &Info, agent: PathBuf, files: Files) -> Self {
+    pub(super) fn look(info: &Info, agent: PathBuf, files: Files, fencing: Fencing) -> Self {
         Self {
             agent,
             seccomp_profile: files.seccomp_profile,
@@ -89,6 +90,7 @@ impl Host {
             inference_hosts: files.inference_hosts,
             // Rootless Podman is in a user namespace as it is.
             userns_auto: !info.rootless && has_subordinate_ids(),
+            fencing,
             controllers: info.cgroup_controllers.clone(),
             max_open_files: getrlimit(Resource::Nofile).maximum,
             max_processes: getrlimit(Resource::Nproc).maximum,
@@ -130,6 +132,8 @@ pub(super) fn pod_name(id: &SandboxId) -> String {
 /// What a sandbox sees of the host's folders.
 pub(super) struct SandboxFolders<'a> {
     pub(super) link: &'a Path,
+    /// The text that explains it.
+    pub(super) help: PathBuf,
     /// With inference, the one that has the rest.
     pub(super) pod: Option<&'a Pod>,
 }
@@ -154,6 +158,7 @@ pub(super) fn container(
         labels,
         // The agent, whatever the image says its entry point is.
         entrypoint: vec![path::AGENT.to_owned()],
+        command: host.fencing.in_container(),
         user: USER,
         mounts: mounts(limits, host, folders),
         // No interface but loopback, and no name service to ask.
@@ -224,8 +229,8 @@ fn floor(host: &Host) -> ContainerSpec {
 }
 
 /// Sized file systems in memory for what may be written, and read-only pieces of the host: the
-/// agent's binary, the folder with its socket, the names that resolve without a network, and with
-/// inference the folders of that.
+/// agent's binary, the folder with its socket, the names that resolve without a network, the text that
+/// says what can be done here, and with inference the folders of that.
 fn mounts(limits: &Limits, host: &Host, folders: &SandboxFolders<'_>) -> Vec<Mount> {
     let job_bytes = JOB_BYTES.min(limits.memory_bytes / 4);
     let shm_bytes = SHM_BYTES.min(limits.memory_bytes / 8);
@@ -242,6 +247,7 @@ fn mounts(limits: &Limits, host: &Host, folders: &SandboxFolders<'_>) -> Vec<Mou
         bind(&host.agent, path::AGENT, &["ro", "nosuid", "nodev"]),
         bind(hosts, "/etc/hosts", &READ_ONLY),
         bind(folders.link, path::LINK_DIR, &READ_ONLY),
+        bind(&folders.help, path::HELP, &READ_ONLY),
     ];
     always.into_iter().chain(inference.into_iter().flatten()).collect()
 }

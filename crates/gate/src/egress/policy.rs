@@ -96,7 +96,7 @@ impl Policy {
     }
 
     /// The rules as a denial lists them.
-    pub(super) fn listed(&self) -> impl Iterator<Item = String> {
+    pub fn listed(&self) -> impl Iterator<Item = String> {
         self.rules.iter().map(Rule::to_string)
     }
 

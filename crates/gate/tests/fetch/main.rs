@@ -65,7 +65,9 @@ async fn an_idle_tunnel_is_cut_by_rules_that_do_not_allow_it_and_by_no_others() 
     let world = World::open().await;
     let mut client = world.tunnel().await;
     // Other rules that allow it: it stays.
-    world.rules(Policy::of_rules("r", &[rule(&world, "allowed.test"), rule(&world, "b.test")]).unwrap());
+    world.rules(
+        Policy::of_rules("r", &[rule(&world, "allowed.test"), rule(&world, "b.test")]).unwrap(),
+    );
     client.say(b"still here").await;
     world.outside.until_heard("still here").await;
     world.rules(Policy::of_rules("r", &[rule(&world, "b.test")]).unwrap());
@@ -77,7 +79,8 @@ async fn an_idle_tunnel_is_cut_by_rules_that_do_not_allow_it_and_by_no_others() 
 async fn nobody_is_connected_to_before_the_hello_is_whole_and_right() {
     let world = World::open().await;
     let hello = world::hello("allowed.test");
-    for said in [&hello[..hello.len() - 1], &world::hello("other.test"), b"GET / HTTP/1.1\r\n\r\n"] {
+    for said in [&hello[..hello.len() - 1], &world::hello("other.test"), b"GET / HTTP/1.1\r\n\r\n"]
+    {
         let mut client = world.connect_to("allowed.test").await;
         client.say(said).await;
         client.until_closed().await;

@@ -2,7 +2,7 @@
 
 use super::{LiveSession, absent, busy::Busy};
 use crate::{
-    JobError, Node, admission, door,
+    JobError, Node, admission, door, help,
     kernels::{CellEnd, CellNews, Kernels, LiveCell, Order, context_name},
     prepare,
     sandboxes::{Owned, draw_bytes},
@@ -71,6 +71,7 @@ impl Node {
                 sandbox: self.code_sandbox(request.lang, request.env),
                 lifetime_seconds: request.lifetime_seconds,
                 idle_seconds: request.idle_seconds,
+                background: request.background,
                 lang: Some(request.lang),
             })
             .await?;
@@ -88,12 +89,15 @@ impl Node {
 
     pub fn code_sessions(&self) -> OpenSessions {
         let open = self.inner.sessions.open();
-        let session = |session: &Arc<LiveSession>| OpenSession {
-            session_id: session.view.session_id.clone(),
-            status: session.view.state,
-            lang: session.view.lang,
-            created_at: session.view.created_at,
-            expires_at: session.view.expires_at,
+        let session = |session: &Arc<LiveSession>| {
+            let view = session.view();
+            OpenSession {
+                session_id: view.session_id,
+                status: view.state,
+                lang: view.lang,
+                created_at: view.created_at,
+                expires_at: view.expires_at,
+            }
         };
         let mut sessions: Vec<OpenSession> = open.values().map(session).collect();
         sessions.sort_by_key(|session| session.created_at);
@@ -109,10 +113,10 @@ impl Node {
         let session = self.code_session(id).await?;
         let order = self.order(request, session.view.lang)?;
         let drawn = CellId::from_random(draw_bytes()?);
+        let busy = Busy::begin(&session).await?;
         let (cell, context) = session.kernels.admit(&order, drawn)?;
         let running = Running(Arc::clone(&cell));
         if let Some(context) = context {
-            let busy = Busy::begin(&session);
             self.inner.tasks.spawn(async move {
                 let _busy = busy;
                 let ran = session.kernels.run(&cell, &context, order).await;
@@ -145,6 +149,8 @@ impl Node {
         let owner = Owned::Session(task()?, session_id.clone());
         let claim = self.inner.sandboxes.get(&shape, owner).await?;
         self.inner.metrics.sandbox_ready(claim.took.as_secs_f64(), claim.warm);
+        let owner = help::Owner::Code { timeout: order.timeout };
+        help::explain(self, &claim.sandbox, &spec, &plan, owner).await;
         let ids = prepare::session_ids(&task()?, &session_id);
         let places = claim.sandbox.places();
         let reserved = prepare::reserved(&places, ids.clone());
@@ -191,6 +197,7 @@ impl Node {
     /// Interrupts what an interpreter runs, if it runs something.
     pub async fn interrupt(&self, id: &SessionId, which: KernelRequest) -> Result<bool, JobError> {
         let session = self.code_session(id).await?;
+        let _busy = Busy::begin(&session).await?;
         session.kernels.interrupt(&which_context(&session, &which)).await
     }
 
@@ -201,12 +208,17 @@ impl Node {
         which: KernelRequest,
     ) -> Result<(), JobError> {
         let session = self.code_session(id).await?;
+        let _busy = Busy::begin(&session).await?;
         session.kernels.restart(&which_context(&session, &which)).await
     }
 
-    async fn code_session(&self, id: &SessionId) -> Result<Arc<LiveSession>, JobError> {
+    /// One that is open. Whoever sends something to its sandbox begins with [`Busy`].
+    pub(super) async fn code_session(&self, id: &SessionId) -> Result<Arc<LiveSession>, JobError> {
         match self.inner.sessions.get(id) {
-            Some(session) => Ok(session),
+            Some(session) => match session.ended() {
+                None => Ok(session),
+                Some(ended) => Err(JobError::Gone(ended)),
+            },
             None => Err(absent(self, id).await),
         }
     }

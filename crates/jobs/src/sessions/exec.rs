@@ -1,6 +1,6 @@
 //! One command in a session.
 
-use super::{LiveSession, absent, busy::Busy, ids};
+use super::{LiveSession, busy::Busy, ids};
 use crate::{
     JobError, Node,
     lifecycle::millis,
@@ -28,9 +28,7 @@ impl Node {
         request: ExecRequest,
     ) -> Result<ExecResponse, JobError> {
         request.validate().map_err(JobError::Invalid)?;
-        let Some(session) = self.inner.sessions.get(id) else {
-            return Err(absent(self, id).await);
-        };
+        let session = self.code_session(id).await?;
         let running = self.inner.tasks.spawn(run(self.clone(), session, request));
         running.await.map_err(|e| JobError::fault("exec", e))?
     }
@@ -41,7 +39,7 @@ async fn run(
     session: Arc<LiveSession>,
     request: ExecRequest,
 ) -> Result<ExecResponse, JobError> {
-    let _busy = Busy::begin(&session);
+    let _busy = Busy::begin(&session).await?;
     let config = &node.inner.config;
     let asked = request.timeout_seconds.map(Duration::from_secs);
     let timeout = asked.unwrap_or(config.default_timeout).min(config.max_timeout);
@@ -124,7 +122,7 @@ fn since(before: Counters, after: Counters) -> Counters {
 
 /// A command that was running when the node died: its caller is gone, its output goes nowhere.
 pub(super) async fn read_out(session: Arc<LiveSession>, mut exec: Exec) {
-    let _busy = Busy::begin(&session);
+    let Ok(_busy) = Busy::begin(&session).await else { return };
     while let Some(event) = exec.next().await {
         if let ExecEvent::Exited(_) = event {
             // A lost link has nothing to forget.

@@ -6,7 +6,7 @@ use contracts::{
     event::Position,
     job::{JobState, Reason, Status, StopStatus},
     link::{End, Root},
-    session::{ExecRequest, SessionEnd, SessionRequest, SessionState},
+    session::{ExecRequest, RenewRequest, SessionEnd, SessionRequest, SessionState, SessionStatus},
 };
 use executor::{
     Counters,
@@ -93,6 +93,21 @@ async fn a_queued_job_can_be_canceled_before_it_ever_runs() {
     assert_eq!(world.engine.created(), 1);
     assert_eq!(node.cancel(&b).await.unwrap().status, StopStatus::NotRunning);
     node.stop_all().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_that_is_canceled_while_its_sandbox_is_made_never_runs() {
+    let world = World::new(FakeEngine::new(|_| panic!("it was started")));
+    let node = world.node().await;
+    world.engine.inject(|faults| faults.slow_creation = Duration::from_millis(200));
+    node.submit(job("a", &["x"])).await.unwrap();
+    world.until(|| world.engine.created() == 1).await;
+    node.cancel(&JobId::new("a").unwrap()).await.unwrap();
+    // A node that leaves now leaves nothing of it.
+    node.drain(Duration::ZERO).await;
+    assert_eq!(world.engine.living(), []);
+    let told = node.job(&JobId::new("a").unwrap()).await.unwrap();
+    assert_eq!(told.result.unwrap().outcome.status, Status::Canceled);
 }
 
 #[tokio::test]
@@ -246,7 +261,7 @@ async fn a_session_runs_commands_until_it_is_ended_and_is_gone_after() {
     );
     let ended = node.end_session(&SessionId::new("s").unwrap()).await.unwrap();
     assert_eq!((ended.state, ended.ended), (SessionState::Ended, Some(SessionEnd::Requested)));
-    assert!(matches!(exec("three").await, Err(JobError::Gone)));
+    assert!(matches!(exec("three").await, Err(JobError::Gone(_))));
     world.until(|| world.engine.living().is_empty()).await;
 }
 
@@ -259,4 +274,60 @@ async fn an_idle_session_ends_by_itself() {
     world.until(|| world.engine.living().is_empty()).await;
     let view = node.session(&SessionId::new("s").unwrap()).await.unwrap();
     assert_eq!(view.ended, Some(SessionEnd::Idle));
+}
+
+#[tokio::test]
+async fn a_renewal_holds_in_the_next_life_and_stays_within_what_the_node_allows() {
+    let world = World::new(FakeEngine::echoing());
+    let node = world.node().await;
+    let request = SessionRequest { lifetime_seconds: Some(10), ..session("s") };
+    let created = node.create_session(request).await.unwrap();
+    let id = SessionId::new("s").unwrap();
+    let renew = RenewRequest { lifetime_seconds: Some(30), idle_seconds: Some(u64::MAX) };
+    let renewed = node.renew_session(&id, renew).await.unwrap();
+    assert!(renewed.expires_at > created.expires_at + Duration::from_secs(15));
+    assert_eq!(renewed.idle_seconds, 60);
+    let renew = RenewRequest { lifetime_seconds: Some(u64::MAX), idle_seconds: None };
+    let longest = node.renew_session(&id, renew).await.unwrap();
+    assert_eq!(longest.expires_at, created.created_at + Duration::from_secs(60));
+    node.drain(Duration::ZERO).await;
+    let second = world.node().await;
+    assert_eq!(second.session_detail(&id).await.unwrap().expires_at, longest.expires_at);
+}
+
+#[tokio::test]
+async fn a_session_whose_sandbox_vanishes_ends_as_lost() {
+    let world = World::new(FakeEngine::echoing());
+    let node = world.node().await;
+    node.create_session(session("s")).await.unwrap();
+    world.engine.vanish(&world.engine.living()[0]);
+    let id = SessionId::new("s").unwrap();
+    while node.session_detail(&id).await.unwrap().status != SessionStatus::Ended {
+        tokio::task::yield_now().await;
+    }
+    let gone = node.renew_session(&id, RenewRequest::default()).await.unwrap_err().problem();
+    assert_eq!((gone.status, gone.ended), (410, Some(SessionEnd::Lost)));
+    assert!(gone.ended_at.is_some());
+}
+
+#[tokio::test]
+async fn sessions_that_are_opened_at_once_are_no_more_than_may_be() {
+    let world = World::new(FakeEngine::echoing());
+    let node = world.node().await;
+    let opened = (0..8).map(|n| {
+        let node = node.clone();
+        // Twice each: the second is the first.
+        async move {
+            let id = format!("s{n}");
+            let both =
+                tokio::join!(node.create_session(session(&id)), node.create_session(session(&id)));
+            (both.0.is_ok(), both.1.is_ok())
+        }
+    });
+    let mut tasks = tokio::task::JoinSet::new();
+    opened.for_each(|one| drop(tasks.spawn(one)));
+    let opened = tasks.join_all().await;
+    assert_eq!(opened.iter().filter(|both| **both == (true, true)).count(), 4, "{opened:?}");
+    assert_eq!(opened.iter().filter(|both| **both == (false, false)).count(), 4, "{opened:?}");
+    assert_eq!(world.engine.created(), 4);
 }

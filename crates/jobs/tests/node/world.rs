@@ -47,6 +47,7 @@ impl World {
             session_images: Default::default(),
             cell_timeout: Duration::from_secs(60),
             session_lifetime: Duration::from_secs(60),
+            session_freeze_after: None,
             pool: PoolConfig::off(),
             sweep_every: Duration::from_secs(3600),
             state_dir: folder.path().to_owned(),
@@ -89,6 +90,7 @@ pub(crate) fn session(id: &str) -> SessionRequest {
         sandbox: SandboxSpec::default(),
         lifetime_seconds: None,
         idle_seconds: None,
+        background: false,
         lang: None,
     }
 }
