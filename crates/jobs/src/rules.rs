@@ -149,28 +149,28 @@ impl Node {
     }
 
     async fn sandbox_of_job(&self, id: &JobId) -> Result<SandboxId, JobError> {
-        let found =
-            self.inner.sandboxes.of(|owner| matches!(owner, Owned::Job(_, job) if job == id));
-        match found {
-            Some(sandbox) => Ok(sandbox),
-            None => {
-                self.row(id).await?;
-                Err(JobError::NotRunning)
-            }
+        let row = self.row(id).await?;
+        if !row.request.sandbox.has_egress() {
+            return Err(no_way());
         }
+        let is_its = |owner: &Owned| matches!(owner, Owned::Job(_, job) if job == id);
+        self.inner.sandboxes.of(is_its).ok_or(JobError::NotRunning)
     }
 
     async fn sandbox_of_session(&self, id: &SessionId) -> Result<SandboxId, JobError> {
         let is_its = |owner: &Owned| matches!(owner, Owned::Session(_, session) if session == id);
-        match self.inner.sandboxes.of(is_its) {
-            Some(sandbox) => Ok(sandbox),
-            None => Err(sessions::absent(self, id).await),
+        let Some(sandbox) = self.inner.sandboxes.of(is_its) else {
+            return Err(sessions::absent(self, id).await);
+        };
+        match self.inner.store.session(id.clone()).await? {
+            Some(row) if !row.request.sandbox.has_egress() => Err(no_way()),
+            _ => Ok(sandbox),
         }
     }
 
     fn egress(&self, sandbox: &SandboxId) -> Result<EgressView, JobError> {
         let state = self.inner.rules.state();
-        let (spec, door) = state.open.get(sandbox).ok_or_else(no_way)?;
+        let (spec, door) = state.open.get(sandbox).ok_or(JobError::NotRunning)?;
         let door = door.upgrade().ok_or(JobError::NotRunning)?;
         Ok(view(spec, door.fetched()))
     }
@@ -184,7 +184,7 @@ impl Node {
         let _one_at_a_time = rules.changing.lock().await;
         rules.checked("", &spec)?;
         if !rules.state().open.contains_key(&sandbox) {
-            return Err(no_way());
+            return Err(JobError::NotRunning);
         }
         // Before it holds: a node that dies now must not wake up with the rules of before.
         self.inner.store.set_egress(sandbox.clone(), spec.clone()).await?;

@@ -154,6 +154,15 @@ async fn runs_client(world: &mut World, name: String) {
     client(world, &name, None).await;
 }
 
+#[when("a job whose rule is the server's address runs curl to it")]
+async fn by_address(world: &mut World) {
+    let (address, port) = (outside(world).address.to_string(), outside(world).plain_port);
+    let rule = json!({"host": address, "ports": [port], "allowed_ips": [address]});
+    let more = json!({"network_policy": "restricted", "egress": [rule]});
+    let url = format!("http://{address}:{port}/");
+    run(world, &["curl", "-sS", "--max-time", "10", &url], json!({}), Some(more)).await;
+}
+
 #[when(expr = "a job with the policy {string} runs curl over TLS")]
 async fn runs_by_policy(world: &mut World, policy: String) {
     let more = json!({"network_policy": "restricted", "egress_policy": policy});
