@@ -1,4 +1,3 @@
-@land
 Feature: The code's author is told what the sandbox can do
 
   Scenario: The text names the job's own limits, and that nothing is reachable

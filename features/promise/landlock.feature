@@ -1,4 +1,3 @@
-@land
 Feature: Landlock stands behind the other walls
 
   Scenario: A job is told what it was fenced with

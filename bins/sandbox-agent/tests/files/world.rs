@@ -28,6 +28,7 @@ impl World {
             node_id: "test".to_owned(),
             agent: env!("CARGO_BIN_EXE_sandbox-agent").into(),
             workspace_root: outside.path().to_owned(),
+            fencing: executor::Fencing::default(),
         })
         .unwrap();
         let image = engine.pin(&ImageRef::new("x").unwrap()).await.unwrap();
