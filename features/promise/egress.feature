@@ -62,6 +62,11 @@ Feature: What a sandbox may fetch
     Then the gate refuses it with 400 and "host_mismatch"
     And the server outside has heard nothing
 
+  Scenario: An address is a host by a rule for this very address
+    When a job whose rule is the server's address runs curl to it
+    Then it reads what the server says
+    And the result counts 1 allowed and 0 refused fetches
+
   Scenario: Each fetch leaves a line in the audit
     When a job that may reach the server runs curl over plain HTTP
     Then the audit has a line of this job with "allow", the target and the address

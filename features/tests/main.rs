@@ -11,6 +11,7 @@ mod real_model;
 mod registries;
 mod server;
 mod steps;
+mod strict_provider;
 mod viewer;
 mod world;
 

@@ -1,7 +1,9 @@
 //! What the words of the features mean, grouped by noun.
 
 mod egress;
+mod egress_live;
 mod files;
+mod five_steps;
 mod floor;
 mod help;
 mod hostile;

@@ -1,10 +1,12 @@
 //! The words of the command line.
 
 mod copy;
+mod egress;
 mod providers;
 mod session;
 
 pub(crate) use copy::{Copy, End, Here, Place, SessionPath};
+pub(crate) use egress::{EgressCommand, Of as EgressOf, SetEgress};
 pub(crate) use providers::{
     CreateProvider, InferenceCommand, ProviderCommand, ProviderFields, SetRoute, UpdateProvider,
     UpdateRoute,
@@ -16,7 +18,7 @@ pub(crate) use session::{
 
 use crate::{client::Client, dev_model::DevModelOptions, doctor::DoctorOptions};
 use anyhow::Context;
-use contracts::ImageRef;
+use contracts::{ImageRef, egress::RuleSpec};
 use std::path::PathBuf;
 
 /// Run untrusted code in sealed sandboxes on a Pinfold node.
@@ -105,6 +107,14 @@ pub(crate) enum Command {
         #[arg(long, global = true)]
         json: bool,
     },
+    /// Say what a running job or session may fetch from now on.
+    Egress {
+        #[command(subcommand)]
+        command: EgressCommand,
+        /// Print the node's answer as JSON.
+        #[arg(long, global = true)]
+        json: bool,
+    },
     /// Check this host for running sandboxes: its versions, its settings, and the floor from inside
     /// a real sandbox. Ends with 0 when all holds, 1 when something is weaker here, 2 when something
     /// fails.
@@ -160,6 +170,12 @@ pub(crate) struct Run {
     /// A model that it may use; without any, all that the node offers. Repeatable.
     #[arg(long = "model", value_name = "NAME", requires = "inference")]
     pub(crate) models: Vec<String>,
+    /// A host that the program may reach by TLS, as HOST or HOST:PORT. Repeatable.
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = egress::allowed)]
+    pub(crate) allow: Vec<RuleSpec>,
+    /// Rules of the node's own that the program may fetch by.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) egress_policy: Option<String>,
     /// The job's id; drawn if it is not given. The same id with the same job joins it.
     #[arg(long)]
     pub(crate) job_id: Option<String>,

@@ -1,6 +1,7 @@
 //! What the commands do, one file each.
 
 pub(crate) mod copy;
+pub(crate) mod egress;
 mod environment;
 pub(crate) mod inference;
 pub(crate) mod jobs;

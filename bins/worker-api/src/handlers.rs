@@ -2,6 +2,7 @@
 //! the answer; which one runs is decided here and nowhere else.
 
 mod code;
+mod egress;
 mod files;
 mod health;
 mod inference;
@@ -43,6 +44,12 @@ pub(crate) async fn handle(
         Route::CancelJob => jobs::cancel(front, id(open)?).await,
         Route::JobArtifacts => jobs::artifacts(front, id(open)?).await,
         Route::JobArtifact => jobs::artifact(front, id(open)?, &segment(open, 1)?).await,
+        Route::JobEgress => egress::of_job(front, id(open)?).await,
+        Route::SetJobEgress => egress::set_of_job(front, id(open)?, request).await,
+        Route::SessionEgress => egress::of_session(front, id(open)?).await,
+        Route::SetSessionEgress => egress::set_of_session(front, id(open)?, request).await,
+        Route::EgressPolicies => Ok(egress::policies(front)),
+        Route::ReloadEgressPolicies => egress::reload(front),
         Route::Upload => jobs::upload(front, request).await,
         Route::CreateSession => sessions::create(front, request).await,
         Route::ListSessions => sessions::list(front).await,

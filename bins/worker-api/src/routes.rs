@@ -18,12 +18,16 @@ pub(crate) enum Route {
     CancelJob,
     JobArtifacts,
     JobArtifact,
+    JobEgress,
+    SetJobEgress,
     Upload,
     CreateSession,
     ListSessions,
     GetSession,
     SessionExec,
     EndSession,
+    SessionEgress,
+    SetSessionEgress,
     StopAll,
     NodeInfo,
     NodeStats,
@@ -69,6 +73,8 @@ pub(crate) enum Route {
     SetAlias,
     UpdateAlias,
     DeleteAlias,
+    EgressPolicies,
+    ReloadEgressPolicies,
 }
 
 /// Whose token an endpoint asks for.
@@ -91,7 +97,7 @@ const HEAD: Method = Method::HEAD;
 /// `{…}` stands for one segment, or for one before a verb as in `{…}:test`; a final `{…*}` for the
 /// rest of the path. The first that fits counts.
 #[rustfmt::skip]
-pub(crate) const ROUTES: [(Method, &str, Route); 66] = [
+pub(crate) const ROUTES: [(Method, &str, Route); 72] = [
     (GET,  "/healthz",                                        Route::Health),
     (GET,  "/readyz",                                         Route::Ready),
     (GET,  "/metrics",                                        Route::Metrics),
@@ -106,6 +112,8 @@ pub(crate) const ROUTES: [(Method, &str, Route); 66] = [
     (POST, "/v1/worker/jobs/{job}/cancel",                    Route::CancelJob),
     (GET,  "/v1/worker/jobs/{job}/artifacts",                 Route::JobArtifacts),
     (GET,  "/v1/worker/jobs/{job}/artifacts/{path*}",         Route::JobArtifact),
+    (GET,  "/v1/worker/jobs/{job}/egress",                    Route::JobEgress),
+    (PUT,  "/v1/worker/jobs/{job}/egress",                    Route::SetJobEgress),
     (POST, "/v1/worker/uploads",                              Route::Upload),
 
     (POST, "/v1/worker/sessions",                             Route::CreateSession),
@@ -113,6 +121,9 @@ pub(crate) const ROUTES: [(Method, &str, Route); 66] = [
     (GET,  "/v1/worker/sessions/{session}",                   Route::GetSession),
     (POST, "/v1/worker/sessions/{session}/exec",              Route::SessionExec),
     (POST, "/v1/worker/sessions/{session}/end",               Route::EndSession),
+
+    (GET,  "/v1/worker/sessions/{session}/egress",            Route::SessionEgress),
+    (PUT,  "/v1/worker/sessions/{session}/egress",            Route::SetSessionEgress),
 
     (POST, "/v1/worker/admin/stop-all-orchestrator-directed", Route::StopAll),
 
@@ -166,6 +177,9 @@ pub(crate) const ROUTES: [(Method, &str, Route); 66] = [
     (PUT,    "/v1/inference/routes/{route*}",                 Route::SetAlias),
     (PATCH,  "/v1/inference/routes/{route*}",                 Route::UpdateAlias),
     (DELETE, "/v1/inference/routes/{route*}",                 Route::DeleteAlias),
+
+    (GET,    "/v1/egress/policies",                           Route::EgressPolicies),
+    (POST,   "/v1/egress/policies:reload",                    Route::ReloadEgressPolicies),
 ];
 
 impl Route {
@@ -208,7 +222,9 @@ impl Route {
             | Self::GetAlias
             | Self::SetAlias
             | Self::UpdateAlias
-            | Self::DeleteAlias => Access::Admin,
+            | Self::DeleteAlias
+            | Self::EgressPolicies
+            | Self::ReloadEgressPolicies => Access::Admin,
             _ => Access::Worker,
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::Version;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One rule. A list that is absent has the meaning that its field says; an empty list is refused,
 /// because it could be read as everything and as nothing.
@@ -37,6 +38,33 @@ pub struct PolicySpec {
     /// Bytes that one job may receive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_bytes_in: Option<u64>,
+}
+
+/// What a running sandbox may fetch from now on, in the place of what it could before.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EgressSpec {
+    pub version: Version,
+    /// Its own rules; with none, and no policy, nothing leaves any more.
+    pub egress: Vec<RuleSpec>,
+    /// The node's rules of this name, as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress_policy: Option<String>,
+}
+
+/// The rules that a sandbox has now, and what it has done with those that it had so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EgressView {
+    #[serde(flatten)]
+    pub spec: EgressSpec,
+    pub usage: EgressUsage,
+}
+
+/// The node's policies by their names, with how many sandboxes run by each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EgressPolicies {
+    pub version: Version,
+    pub policies: BTreeMap<String, u64>,
 }
 
 /// What one job has fetched, and was refused.

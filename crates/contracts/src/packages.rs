@@ -76,17 +76,16 @@ pub fn check_libraries(lang: Language, libraries: &[String], faults: &mut Faults
     faults.require(libraries.len() <= MAX_LIBRARIES, "libraries", most);
     for (index, library) in libraries.iter().enumerate() {
         let is_name = match lang {
-            Language::Python => is_requirement(library),
-            Language::JavaScript | Language::TypeScript => is_npm_spec(library),
-            Language::Bash => false,
+            Language::Python => Some(is_requirement(library)),
+            Language::JavaScript | Language::TypeScript => Some(is_npm_spec(library)),
+            _ => None,
         };
-        if library.len() > MAX_LIBRARY_BYTES || !is_name {
-            let message = match lang {
-                Language::Bash => "can't be installed for bash",
-                _ => "must be a package's name, with its version at most",
-            };
-            faults.add(format!("libraries[{index}]"), message);
-        }
+        let message = match is_name {
+            Some(true) if library.len() <= MAX_LIBRARY_BYTES => continue,
+            Some(_) => "must be a package's name, with its version at most".to_owned(),
+            None => format!("can't be installed for {}", lang.name()),
+        };
+        faults.add(format!("libraries[{index}]"), message);
     }
 }
 

@@ -1,8 +1,8 @@
 //! What code inside a sandbox finds, and how a sandbox is described to the node.
 
 use crate::{
-    Faults, ImageRef,
-    egress::RuleSpec,
+    Faults, ImageRef, Version,
+    egress::{EgressSpec, RuleSpec},
     file::InputFile,
     inference::InferenceSpec,
     limits::LimitsRequest,
@@ -202,6 +202,12 @@ impl SandboxSpec {
 
     pub fn registries(&self) -> Registries {
         self.packages.iter().copied().collect()
+    }
+
+    /// What may be fetched, as its own document.
+    pub fn egress_spec(&self) -> EgressSpec {
+        let (egress, egress_policy) = (self.egress.clone(), self.egress_policy.clone());
+        EgressSpec { version: Version, egress, egress_policy }
     }
 
     /// Checks all that can be known without a node's configuration.

@@ -6,12 +6,13 @@
 //! ```
 
 use crate::{
-    Budget, Fetching, Identity, Offer, Outside, Packages, Policy, Roots, metrics::GateMetrics,
-    policy::Current, porter::Porter, routes::RouteTable,
+    Budget, Fetching, Identity, ModelMap, Offer, Outside, Packages, Policy, Roots, egress,
+    metrics::GateMetrics, policy::Current, porter::Porter, routes::RouteTable,
 };
 use contracts::{egress::EgressUsage, inference::InferenceUsage, packages::Registries};
 use relay::{Listener, ServeLimits, request::Forms};
 use std::{
+    borrow::Cow,
     fmt,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
@@ -52,6 +53,16 @@ pub struct Tenant {
     pub fetching: Arc<Fetching>,
     /// The names that it may use, where it may not use all.
     pub models: Option<Vec<String>>,
+}
+
+impl Tenant {
+    /// Those models that it may use.
+    pub(crate) fn may_use<'a>(&self, models: &'a ModelMap) -> Cow<'a, ModelMap> {
+        match &self.models {
+            Some(names) => Cow::Owned(models.narrowed(names)),
+            None => Cow::Borrowed(models),
+        }
+    }
 }
 
 pub struct Door {
@@ -188,6 +199,13 @@ impl Door {
         fetching.set_packages(before.and(registries));
         fetching.watch_files(true);
         Some(Install { fetching, before, _alone: alone })
+    }
+
+    /// Other rules for the job, from its next request on. Open tunnels that they don't allow are closed.
+    pub fn set_egress(&self, policy: egress::Policy) {
+        if let Some(tenant) = self.tenant.get() {
+            tenant.fetching.set_policy(Arc::new(policy));
+        }
     }
 
     /// What the job has spent so far.

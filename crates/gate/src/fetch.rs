@@ -16,6 +16,7 @@ mod plain;
 mod tunnel;
 
 pub use fetching::Fetching;
+pub use hello::Hello;
 pub use outside::Outside;
 
 use crate::{Tenant, door::Inner, egress};

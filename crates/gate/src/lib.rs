@@ -29,7 +29,7 @@ mod usage;
 pub use body::{BodyPolicy, Forward, JsonError, Prepared, check_encoding, named_model, prepare};
 pub use budget::{Ask, Budget, DEFAULT_OUTPUT_TOKENS, Reservation};
 pub use door::{Door, Gate, Install, Tenant};
-pub use fetch::{Fetching, Outside};
+pub use fetch::{Fetching, Hello, Outside};
 pub use identity::{Identity, IdentityError, Roots};
 pub use metrics::GateMetrics;
 pub use models::{ModelMap, Offer, Unlisted, answer, loaded};

@@ -19,7 +19,9 @@ use bytes::Bytes;
 use contracts::RouteAlias;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body_util::BodyExt;
-use relay::{Answer, AnswerBody, RelayError, Relayed, RequestBody, StreamFormat, headers};
+use relay::{
+    Answer, AnswerBody, RelayError, Relayed, RequestBody, StreamFormat, Upstream, headers,
+};
 use std::{sync::Arc, time::Instant};
 
 /// Which model really served, for a client that cares.
@@ -31,7 +33,6 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) budget: &'a Arc<Budget>,
     pub(crate) policy: &'a Policy,
     pub(crate) table: &'a RouteTable,
-    pub(crate) models: &'a ModelMap,
     pub(crate) endpoint: Endpoint,
     pub(crate) query: Option<&'static str>,
     pub(crate) headers: &'a HeaderMap,
@@ -41,34 +42,41 @@ pub(crate) struct Outgoing<'a> {
 
 impl Outgoing<'_> {
     pub(crate) async fn go(self) -> Result<Answer, Denied> {
+        match &self.policy.upstream {
+            // Without routes there is nothing to look up, and the body is read once.
+            Some(upstream) if self.table.is_empty() => return self.to_upstream(upstream).await,
+            _ => {}
+        }
         let name = named_model(&self.body)?;
         let routed = [name.as_str(), RouteAlias::DEFAULT]
             .into_iter()
             .any(|alias| self.table.route(alias).is_some());
         match (&self.policy.upstream, routed) {
             (_, true) => self.along_route(&name).await,
-            (Some(upstream), false) => {
-                let forward = match self.prepared(self.models)? {
-                    Ok(forward) => forward,
-                    Err(answer) => return Ok(answer),
-                };
-                let mut account = self.account(&forward, self.reserve(&forward)?);
-                let path = self.endpoint.path().to_owned();
-                let hides_usage = forward.hides_usage;
-                let request = self.request(path, self.client_headers(), forward.body);
-                let sent = match request {
-                    Ok(request) => upstream.send(request, self.endpoint.dialect()).await,
-                    Err(error) => Err(error),
-                };
-                match sent {
-                    Ok(response) => Ok(metered(response, account, self.endpoint, hides_usage)),
-                    Err(error) => {
-                        account.failed(&error);
-                        Err(Denied::Failed(error))
-                    }
-                }
-            }
+            (Some(upstream), false) => self.to_upstream(upstream).await,
             (None, false) => Err(Denied::Unserved(RouteError::NoDefault)),
+        }
+    }
+
+    async fn to_upstream(&self, upstream: &Upstream) -> Result<Answer, Denied> {
+        let forward = match self.prepared(&self.tenant.may_use(&self.policy.models))? {
+            Ok(forward) => forward,
+            Err(answer) => return Ok(answer),
+        };
+        let mut account = self.account(&forward, self.reserve(&forward)?);
+        let path = self.endpoint.path().to_owned();
+        let hides_usage = forward.hides_usage;
+        let request = self.request(path, self.client_headers(), forward.body);
+        let sent = match request {
+            Ok(request) => upstream.send(request, self.endpoint.dialect()).await,
+            Err(error) => Err(error),
+        };
+        match sent {
+            Ok(response) => Ok(metered(response, account, self.endpoint, hides_usage)),
+            Err(error) => {
+                account.failed(&error);
+                Err(Denied::Failed(error))
+            }
         }
     }
 

@@ -22,7 +22,6 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use relay::{Answer, AnswerBody, Dialect, Handler, RelayError};
 use std::{
-    borrow::Cow,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -126,13 +125,12 @@ impl Porter {
         let policy = &*self.inner.policy.get();
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
         let table = Arc::clone(&self.inner.routes.borrow());
-        let models = policy.models.with_routes(&table);
-        let models = match &tenant.models {
-            Some(names) => Cow::Owned(models.narrowed(names)),
-            None => models,
-        };
         match call(&head.method, target.as_bytes(), &head.headers)? {
-            Call::Answer(asked) => self.answer(&asked, policy, &models, body).await,
+            Call::Answer(asked) => {
+                let models = policy.models.with_routes(&table);
+                let models = tenant.may_use(&models);
+                self.answer(&asked, policy, &models, body).await
+            }
             Call::Infer { endpoint, query } => {
                 check_encoding(&head.headers)?;
                 let size = body.size_hint().upper().unwrap_or(policy.max_body_bytes);
@@ -148,7 +146,6 @@ impl Porter {
                     budget,
                     policy,
                     table: &table,
-                    models: &models,
                     endpoint,
                     query,
                     headers: &head.headers,

@@ -9,6 +9,7 @@ pub use filter::UsageFilter;
 
 use crate::Endpoint;
 use lines::{Lines, Part};
+use relay::StreamFormat;
 use serde::Serialize;
 use serde_json::Value;
 use skim::Skim;
@@ -79,11 +80,10 @@ pub fn estimate_tokens(bytes: u64) -> u64 {
 
 impl Framing {
     pub fn of_content_type(content_type: Option<&str>) -> Self {
-        let essence = content_type.and_then(|value| value.split(';').next()).unwrap_or_default();
-        match essence.trim().to_ascii_lowercase().as_str() {
-            "text/event-stream" => Self::Sse,
-            "application/x-ndjson" => Self::Ndjson,
-            _ => Self::Whole,
+        match content_type.and_then(StreamFormat::of_content_type) {
+            Some(StreamFormat::Events) => Self::Sse,
+            Some(StreamFormat::Lines) => Self::Ndjson,
+            None => Self::Whole,
         }
     }
 }

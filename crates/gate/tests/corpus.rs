@@ -4,6 +4,8 @@
 mod gate_body;
 #[path = "../../../fuzz/checks/gate_egress.rs"]
 mod gate_egress;
+#[path = "../../../fuzz/checks/gate_hello.rs"]
+mod gate_hello;
 #[path = "../../../fuzz/checks/gate_surface.rs"]
 mod gate_surface;
 #[path = "../../../fuzz/checks/gate_usage.rs"]
@@ -21,6 +23,11 @@ fn the_corpus_of_body_holds() {
 #[test]
 fn the_corpus_of_egress_holds() {
     replay("gate_egress", gate_egress::check);
+}
+
+#[test]
+fn the_corpus_of_hellos_holds() {
+    replay("gate_hello", gate_hello::check);
 }
 
 #[test]

@@ -1,9 +1,7 @@
 //! A job's or a session's way out: the door of its sandbox, opened to it and closed again.
 
 use crate::{JobError, Node, live::Plan};
-use contracts::{
-    Faults, SandboxId, egress::EgressUsage, inference::InferenceUsage, sandbox::SandboxSpec,
-};
+use contracts::{SandboxId, egress::EgressUsage, inference::InferenceUsage, sandbox::SandboxSpec};
 use gate::{Budget, Fetching, Tenant, egress::Policy};
 use std::sync::Arc;
 
@@ -20,7 +18,7 @@ pub(crate) fn is_asked(spec: &SandboxSpec) -> bool {
 }
 
 /// Opens the door of a sandbox to whoever claimed it, if a door was asked for.
-pub(crate) fn admit(
+pub(crate) async fn admit(
     node: &Node,
     sandbox: &SandboxId,
     (task, owner): (&str, &str),
@@ -37,8 +35,8 @@ pub(crate) fn admit(
     let inference = spec.inference.clone().unwrap_or_default();
     let caps = spec.use_inference.then(|| gate.policy().caps);
     let config = &node.inner.config.egress;
-    let none = || Arc::new(Policy::default().bounded(config.max_bytes_out, config.max_bytes_in));
-    let fetching = Fetching::new(plan.egress.clone().unwrap_or_else(none));
+    let none = Policy::default().bounded(config.max_bytes_out, config.max_bytes_in);
+    let fetching = Fetching::new(Arc::new(none));
     fetching.set_packages(spec.registries());
     let tenant = Tenant {
         task: task.to_owned(),
@@ -47,35 +45,28 @@ pub(crate) fn admit(
         fetching,
         models: inference.models,
     };
-    match door.admit(tenant) {
-        true => Ok(()),
-        false => Err(no_way("the door was opened to somebody before")),
-    }
+    // An adopted one may have other rules by now than its request has.
+    let is_first = match spec.has_egress() {
+        true => {
+            let changed = node.inner.store.egress(sandbox.clone()).await?;
+            let rules = changed.unwrap_or_else(|| spec.egress_spec());
+            node.inner.rules.admit(sandbox, rules, &door, tenant)
+        }
+        false => door.admit(tenant),
+    };
+    if is_first { Ok(()) } else { Err(no_way("the door was opened to somebody before")) }
 }
 
-/// The rules of a sandbox, its own and the node's that it names.
+/// The rules of a sandbox, its own and the node's that it names, as they are now.
 pub(crate) fn rules(node: &Node, spec: &SandboxSpec) -> Result<Option<Arc<Policy>>, JobError> {
-    if !spec.has_egress() {
-        return Ok(None);
-    }
-    let config = &node.inner.config.egress;
-    let own = Policy::of_rules("sandbox.egress", &spec.egress).map_err(JobError::Invalid)?;
-    let own = own.bounded(config.max_bytes_out, config.max_bytes_in);
-    let Some(name) = &spec.egress_policy else { return Ok(Some(Arc::new(own))) };
-    match config.policies.get(name) {
-        Some(named) => Ok(Some(Arc::new(own.and(named)))),
-        None => {
-            let mut faults = Faults::default();
-            faults.add("sandbox.egress_policy", "is no policy of this node");
-            Err(JobError::Refused(faults))
-        }
-    }
+    let checked = || node.inner.rules.checked("sandbox.", &spec.egress_spec());
+    spec.has_egress().then(checked).transpose().map(|policy| policy.map(Arc::new))
 }
 
 /// Ends all that goes through the door of a sandbox, and says what it was.
-pub(crate) async fn settle(node: &Node, sandbox: &SandboxId, plan: &Plan) -> Spent {
+pub(crate) async fn settle(node: &Node, sandbox: &SandboxId, spec: &SandboxSpec) -> Spent {
     let Some(door) = node.inner.sandboxes.door(sandbox) else { return Spent::default() };
     door.close().await;
-    let egress = door.fetched().filter(|_| plan.egress.is_some());
+    let egress = door.fetched().filter(|_| spec.has_egress());
     Spent { inference: door.usage(), egress }
 }

@@ -18,6 +18,7 @@ mod outcome;
 mod pool;
 mod prepare;
 mod reconcile;
+mod rules;
 mod sandboxes;
 mod sessions;
 mod supervise;

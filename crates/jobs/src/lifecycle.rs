@@ -174,15 +174,15 @@ impl Run<'_> {
         let (id, sandbox_id) = (self.job.request.job_id.clone(), sandbox.id().clone());
         self.node.inner.store.assign(id, sandbox_id, started_at, deadline_at).await?;
         self.job.start(started_at);
-        self.admit(sandbox)?;
+        self.admit(sandbox).await?;
         let exec = self.start(sandbox).await?;
         self.watch(sandbox, exec, started_at, deadline_at, timings).await
     }
 
-    fn admit(&self, sandbox: &Sandbox) -> Result<(), JobError> {
+    async fn admit(&self, sandbox: &Sandbox) -> Result<(), JobError> {
         let JobRequest { task_id, job_id, sandbox: spec, .. } = &self.job.request;
         let owner = (task_id.as_str(), job_id.as_str());
-        door::admit(self.node, sandbox.id(), owner, spec, &self.job.plan)
+        door::admit(self.node, sandbox.id(), owner, spec, &self.job.plan).await
     }
 
     /// Puts the files in place and sends the command.
@@ -216,7 +216,7 @@ impl Run<'_> {
         self.job.start(started_at);
         // The places are for new jobs to wait for; one that runs already only counts.
         let _place = Arc::clone(&self.node.inner.places).try_acquire_owned();
-        self.admit(&sandbox)?;
+        self.admit(&sandbox).await?;
         let exec = match sandbox.adopted_execs().pop() {
             Some((_, exec)) => Ok(exec),
             // Assigned, and the command never arrived.
@@ -284,7 +284,7 @@ impl Run<'_> {
         times: Times,
     ) -> Result<Fate, JobError> {
         let counters = sandbox.counters().await;
-        let spent = door::settle(self.node, sandbox.id(), &self.job.plan).await;
+        let spent = door::settle(self.node, sandbox.id(), &self.job.request.sandbox).await;
         let verdict = outcome::judge(&exited, intent, counters.oom_kills > 0);
         let left = match exited.end {
             ExecEnd::NotExecuted { .. } => artifacts::Left::default(),
@@ -322,7 +322,7 @@ impl Run<'_> {
         let counters = sandbox.counters().await;
         let verdict = outcome::judge_lost(intent, counters.oom_kills > 0);
         let verdict = verdict.ok_or(executor::LinkError::Lost)?;
-        let spent = door::settle(self.node, sandbox.id(), &self.job.plan).await;
+        let spent = door::settle(self.node, sandbox.id(), &self.job.request.sandbox).await;
         let result = self.result(verdict, None, counters, times);
         let (Spent { inference, egress }, isolation) = (spent, isolation(sandbox));
         Ok(Fate::Ended(Box::new(JobResult { inference, egress, isolation, ..result })))

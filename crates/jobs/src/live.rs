@@ -26,7 +26,7 @@ pub(crate) struct Plan {
     pub(crate) image: Arc<PinnedImage>,
     pub(crate) limits: contracts::limits::Limits,
     pub(crate) timeout: Duration,
-    /// What may be fetched, where anything may.
+    /// What might be fetched when it was admitted, where anything might.
     pub(crate) egress: Option<Arc<gate::egress::Policy>>,
     /// Registries that the node itself installs from, before code runs.
     pub(crate) installs: Registries,

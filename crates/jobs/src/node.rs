@@ -7,6 +7,7 @@ use crate::{
     live::{LiveJob, LiveJobs},
     pool::{self, Pool},
     reconcile,
+    rules::Rules,
     sandboxes::{Owned, Sandboxes},
     sessions::Sessions,
     uploads,
@@ -47,6 +48,7 @@ pub(crate) struct Inner {
     pub(crate) jobs: LiveJobs,
     pub(crate) sessions: Sessions,
     pub(crate) sandboxes: Sandboxes,
+    pub(crate) rules: Rules,
     /// One permit per job that may run.
     pub(crate) places: Arc<Semaphore>,
     pub(crate) metrics: Arc<Metrics>,
@@ -102,6 +104,7 @@ impl Node {
             jobs: LiveJobs::default(),
             sessions: Sessions::default(),
             sandboxes,
+            rules: Rules::new(&config.egress),
             metrics,
             known_sets: KnownSets::default(),
             tasks,

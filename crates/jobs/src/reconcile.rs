@@ -35,6 +35,7 @@ pub(crate) async fn take_up(node: &Node) -> Result<(), JobError> {
         take_up_job(node, row, &running).await?;
     }
     take_up_sessions(node).await?;
+    node.inner.store.keep_egress(found.into_iter().map(|found| found.sandbox).collect()).await?;
     sweep(node).await
 }
 

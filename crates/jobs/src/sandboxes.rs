@@ -149,6 +149,12 @@ impl Sandboxes {
         self.owned().get(id).cloned()
     }
 
+    /// The sandbox with such an owner.
+    pub(crate) fn of(&self, is_owner: impl Fn(&Owned) -> bool) -> Option<SandboxId> {
+        let owned = self.owned();
+        owned.iter().find(|(_, owner)| is_owner(owner)).map(|(id, _)| id.clone())
+    }
+
     /// A sandbox of this shape, for this owner alone.
     pub(crate) async fn get(&self, shape: &Shape, owner: Owned) -> Result<Claim, EngineError> {
         let began = Instant::now();

@@ -240,7 +240,7 @@ impl Node {
             inner.sandboxes.release(claim.sandbox);
             return Err(error);
         }
-        if let Err(error) = admit(self, &request, &plan, &claim.sandbox) {
+        if let Err(error) = admit(self, &request, &plan, &claim.sandbox).await {
             inner.sandboxes.release(claim.sandbox);
             return Err(error);
         }
@@ -354,7 +354,7 @@ impl Node {
     }
 }
 
-fn admit(
+async fn admit(
     node: &Node,
     request: &SessionRequest,
     plan: &Plan,
@@ -362,7 +362,7 @@ fn admit(
 ) -> Result<(), JobError> {
     let SessionRequest { task_id, session_id, sandbox: spec, .. } = request;
     let owner = (task_id.as_str(), session_id.as_str());
-    door::admit(node, sandbox.id(), owner, spec, plan)
+    door::admit(node, sandbox.id(), owner, spec, plan).await
 }
 
 /// A session of an earlier life: adopted, or told to be lost.
@@ -375,7 +375,7 @@ pub(crate) async fn take_up(node: &Node, row: SessionRow) -> Result<(), JobError
     let plan = admission::plan(node, &row.request.sandbox).await;
     match (sandbox, plan) {
         (Some(sandbox), Ok(plan)) => {
-            admit(node, &row.request, &plan, &sandbox)?;
+            admit(node, &row.request, &plan, &sandbox).await?;
             node.inner.metrics.adopted.inc();
             let interrupted = sandbox.adopted_execs();
             let session = node.open_session(row.request, row.request_hash, plan, sandbox, row.view);
@@ -431,7 +431,7 @@ fn row(session: &LiveSession, view: &SessionView) -> SessionRow {
 }
 
 /// What an exec of an unknown session is told: gone, if it was there once.
-async fn absent(node: &Node, id: &SessionId) -> JobError {
+pub(crate) async fn absent(node: &Node, id: &SessionId) -> JobError {
     match node.inner.store.session(id.clone()).await {
         Ok(Some(SessionRow { view: SessionView { ended, ended_at: at, .. }, .. })) => {
             JobError::Gone(SessionEnded { why: ended.unwrap_or(SessionEnd::Lost), at })

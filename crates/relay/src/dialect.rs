@@ -27,7 +27,10 @@ impl StreamFormat {
         if headers.contains_key(CONTENT_ENCODING) {
             return None;
         }
-        let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+        Self::of_content_type(headers.get(CONTENT_TYPE)?.to_str().ok()?)
+    }
+
+    pub fn of_content_type(value: &str) -> Option<Self> {
         let essence = value.split(';').next().unwrap_or_default().trim();
         if essence.eq_ignore_ascii_case("text/event-stream") {
             Some(Self::Events)

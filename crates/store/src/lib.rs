@@ -7,6 +7,7 @@
 //! `synchronous=NORMAL`: after a commit the bytes are with the kernel, so a killed process loses
 //! nothing. A power cut may lose the last moments before it, and never corrupts the file.
 
+mod egress;
 mod error;
 mod jobs;
 mod providers;

@@ -1,5 +1,6 @@
 //! Egress: a server outside, jobs whose rules name it, and what it has heard of them.
 
+use super::egress_live;
 use crate::{
     outside::{Outside, WORDS},
     world::World,
@@ -67,7 +68,7 @@ tried(lambda: socket.getaddrinfo('example.com', 443))";
 const FETCH: &str = "import sys, urllib.request
 sys.stdout.write(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())";
 
-fn outside(world: &World) -> &Outside {
+pub(super) fn outside(world: &World) -> &Outside {
     world.outside.as_ref().expect("a server outside")
 }
 
@@ -79,6 +80,7 @@ async fn node_and_server(world: &mut World) {
         "allowed.test={address},other.test={address},inside.test=10.9.9.9,public.test=93.184.216.34"
     );
     world.settings.push(("EGRESS_HOSTS".to_owned(), hosts));
+    egress_live::admin(world);
     world.outside = Some(server);
     world.start().await;
 }
@@ -102,7 +104,7 @@ async fn has_policy(world: &mut World, name: String) {
     restart_with(world, "EGRESS_POLICIES", path.display().to_string()).await;
 }
 
-fn rules(server: &Outside) -> Value {
+pub(super) fn rules(server: &Outside) -> Value {
     let address = server.address.to_string();
     json!([
         {"host": "allowed.test", "ports": [server.tls_port, server.plain_port],
@@ -150,6 +152,15 @@ async fn client(world: &mut World, name: &str, more: Option<Value>) {
 #[when(regex = "^a job that may reach the server runs (.*)$")]
 async fn runs_client(world: &mut World, name: String) {
     client(world, &name, None).await;
+}
+
+#[when("a job whose rule is the server's address runs curl to it")]
+async fn by_address(world: &mut World) {
+    let (address, port) = (outside(world).address.to_string(), outside(world).plain_port);
+    let rule = json!({"host": address, "ports": [port], "allowed_ips": [address]});
+    let more = json!({"network_policy": "restricted", "egress": [rule]});
+    let url = format!("http://{address}:{port}/");
+    run(world, &["curl", "-sS", "--max-time", "10", &url], json!({}), Some(more)).await;
 }
 
 #[when(expr = "a job with the policy {string} runs curl over TLS")]

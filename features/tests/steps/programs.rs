@@ -11,15 +11,18 @@ async fn runs_program(world: &mut World, program: String, cases: String) {
 
 #[when(expr = "a job runs the program {string} by HTTPS with the cases {string}")]
 async fn runs_by_https(world: &mut World, program: String, cases: String) {
-    let env = json!({
+    run(world, program, cases, by_https()).await;
+}
+
+pub(super) fn by_https() -> Value {
+    json!({
         "OPENAI_BASE_URL": "https://inference.local/v1",
         "ANTHROPIC_BASE_URL": "https://inference.local",
         "OLLAMA_HOST": "https://inference.local:443",
-    });
-    run(world, program, cases, env).await;
+    })
 }
 
-async fn run(world: &mut World, program: String, cases: String, env: Value) {
+pub(super) async fn run(world: &mut World, program: String, cases: String, env: Value) {
     let path = format!("{}/programs/{program}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(path).expect("the program");
     let (image, interpreter) = match program.rsplit_once('.') {

@@ -22,7 +22,7 @@ async fn on_the_default_route(world: &mut World, name: String) {
 }
 
 #[when(expr = "the operator types {string}")]
-async fn types(world: &mut World, line: String) {
+pub(super) async fn types(world: &mut World, line: String) {
     let address = world.node().caller.address;
     let done = world.operator.types(address, &line).await;
     assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));

@@ -16,7 +16,7 @@ use contracts::{
     inference::InferenceSpec,
     job::{JobRequest, JobResult, JobView, Outcome, Reason, Status},
     limits::LimitsRequest,
-    sandbox::SandboxSpec,
+    sandbox::{NetworkPolicy, SandboxSpec},
 };
 use http_body_util::BodyExt;
 use hyper::Method;
@@ -83,6 +83,12 @@ fn request(options: &Run) -> anyhow::Result<JobRequest> {
             command: options.command.clone(),
             env: options.env.iter().cloned().collect(),
             timeout_seconds: options.timeout,
+            network_policy: match options.allow.is_empty() && options.egress_policy.is_none() {
+                true => NetworkPolicy::None,
+                false => NetworkPolicy::Restricted,
+            },
+            egress: options.allow.clone(),
+            egress_policy: options.egress_policy.clone(),
             use_inference: options.inference,
             inference: (!options.models.is_empty()).then(|| InferenceSpec {
                 models: Some(options.models.clone()),

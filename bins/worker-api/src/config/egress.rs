@@ -17,7 +17,7 @@ use std::{
 #[command(next_help_heading = "Egress")]
 pub struct Egress {
     /// A JSON file of policies that jobs may name in `egress_policy`: an object of
-    /// `{"version":1,"rules":[{"host":…}]}`, by name. Read at the start.
+    /// `{"version":1,"rules":[{"host":…}]}`, by name. Read at the start, and when an admin asks for it.
     #[arg(long, env = "EGRESS_POLICIES")]
     egress_policies: Option<PathBuf>,
 
@@ -84,6 +84,21 @@ impl Egress {
             policies: policies.unwrap_or_default(),
             max_bytes_out: self.egress_max_bytes_out,
             max_bytes_in: self.egress_max_bytes_in,
+        }
+    }
+
+    /// The policies as their file has them now.
+    pub(crate) fn policies(&self) -> Result<BTreeMap<String, Policy>, Faults> {
+        let mut faults = Faults::default();
+        match self.egress_policies.as_deref() {
+            Some(path) => {
+                let policies = policies(path, &mut faults);
+                faults.into_result().map(|()| policies)
+            }
+            None => {
+                faults.add("EGRESS_POLICIES", "is not set, so there is nothing to read");
+                Err(faults)
+            }
         }
     }
 

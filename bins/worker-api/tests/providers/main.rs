@@ -5,6 +5,10 @@ mod node;
 
 use node::{ADMIN, Node, WORKER};
 use serde_json::{Value, json};
+use std::{
+    os::unix::{fs::MetadataExt, process::ExitStatusExt},
+    path::PathBuf,
+};
 
 const KEY: &str = "planted-key-0123456789";
 const NOWHERE: &str = "http://127.0.0.1:9";
@@ -115,6 +119,39 @@ async fn a_key_is_in_no_file_and_in_no_line_of_the_log() {
     assert!(stopped.log.contains("a provider was saved"), "{}", stopped.log);
     assert!(!stopped.log.contains("planted"), "{}", stopped.log);
     for file in stopped.files() {
+        let bytes = std::fs::read(&file).unwrap();
+        assert!(!bytes.windows(7).any(|window| window == b"planted"), "{}", file.display());
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_crashes_leaves_no_core_and_no_key() {
+    let node =
+        Node::start_for_a_crash(&[("WORKER_API_ADMIN_TOKEN", ADMIN), ("LOG_LEVEL", "trace")]).await;
+    node.ask("POST", "/v1/providers", Some(ADMIN), Some(provider("p"))).await;
+    node.ask("PUT", "/v1/inference", Some(ADMIN), Some(route())).await;
+
+    let limits = std::fs::read_to_string(node.told("limits")).unwrap();
+    let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size"));
+    let core: Vec<&str> = core.unwrap().split_whitespace().collect();
+    assert_eq!(core, ["0", "0", "bytes"], "no file, and no way back");
+    // The memory of a process that is not dumpable is root's, whoever runs it: its own user's other
+    // processes can't read it, and the kernel writes no core, by a pipe as little as to a file.
+    let owner = std::fs::metadata(node.told("mem")).unwrap().uid();
+    let user = std::fs::read_to_string(node.told("status")).unwrap();
+    let user = user.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap();
+    assert!(!user.trim().starts_with("0\t"), "a user without rights: {user}");
+    assert_eq!(owner, 0, "its memory is its user's to read");
+
+    let (status, ended) = node.crash();
+    assert_eq!(status.signal(), Some(6), "{status}");
+    assert!(!status.core_dumped(), "{status}");
+    assert!(ended.log.contains("a provider was saved") && !ended.log.contains("planted"));
+    assert_eq!(ended.left(), [] as [PathBuf; 0], "beside its state");
+    let files = ended.files();
+    let log = |file: &PathBuf| file.to_string_lossy().ends_with("-wal");
+    assert!(files.iter().any(log), "the database's log is looked at too: {files:?}");
+    for file in files {
         let bytes = std::fs::read(&file).unwrap();
         assert!(!bytes.windows(7).any(|window| window == b"planted"), "{}", file.display());
     }

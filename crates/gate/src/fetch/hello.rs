@@ -1,7 +1,7 @@
 //! The first bytes of a tunnel: a TLS hello, whole, with the name of the server that it is for.
 
 use crate::egress::Opening;
-use std::time::Duration;
+use std::{fmt, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     time::timeout,
@@ -12,20 +12,75 @@ use tokio_rustls::rustls::server::Acceptor;
 const MAX_HELLO_BYTES: usize = 64 << 10;
 const PIECE_BYTES: usize = 4 << 10;
 
-/// What a client says first, to be passed on as it is.
-#[derive(Debug, Default)]
-pub(super) struct Hello {
-    pub(super) bytes: Vec<u8>,
-    pub(super) is_tls: bool,
-    server_name: Option<String>,
+/// What a client says first, to be passed on as it is. Public for who fuzzes it.
+#[derive(Default)]
+pub struct Hello {
+    bytes: Vec<u8>,
+    acceptor: Acceptor,
+    state: State,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+enum State {
+    #[default]
+    Unread,
+    Tls(Option<String>),
+    Other,
+}
+
+impl fmt::Debug for Hello {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hello({} bytes, {:?})", self.bytes.len(), self.state)
+    }
 }
 
 impl Hello {
-    pub(super) fn opening(&self) -> Opening<'_> {
-        match self.is_tls {
-            true => Opening::Tls { server_name: self.server_name.as_deref().map(str::as_bytes) },
-            false => Opening::Other,
+    /// Takes what came next; `true` once it is known what this is. What comes in the same piece as
+    /// the hello's end is kept with it.
+    pub fn take(&mut self, piece: &[u8]) -> bool {
+        if self.state != State::Unread {
+            return true;
         }
+        self.bytes.extend_from_slice(piece);
+        self.state = self.read(piece);
+        if self.state == State::Unread && self.bytes.len() >= MAX_HELLO_BYTES {
+            self.state = State::Other;
+        }
+        self.state != State::Unread
+    }
+
+    fn read(&mut self, mut rest: &[u8]) -> State {
+        while !rest.is_empty() {
+            match self.acceptor.read_tls(&mut rest) {
+                Ok(taken) if taken > 0 => {}
+                _ => return State::Other,
+            }
+            match self.acceptor.accept() {
+                Ok(None) => {}
+                Ok(Some(accepted)) => {
+                    return State::Tls(accepted.client_hello().server_name().map(str::to_owned));
+                }
+                Err(_) => return State::Other,
+            }
+        }
+        State::Unread
+    }
+
+    /// One that is not whole is no TLS.
+    pub fn opening(&self) -> Opening<'_> {
+        match &self.state {
+            State::Tls(name) => Opening::Tls { server_name: name.as_deref().map(str::as_bytes) },
+            State::Unread | State::Other => Opening::Other,
+        }
+    }
+
+    pub fn is_tls(&self) -> bool {
+        matches!(self.state, State::Tls(_))
+    }
+
+    /// All that was said.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -33,33 +88,18 @@ impl Hello {
 /// there when the client goes before it has said anything.
 pub(super) async fn read(client: &mut (impl AsyncRead + Unpin), time: Duration) -> Option<Hello> {
     let mut hello = Hello::default();
-    let mut acceptor = Acceptor::default();
     let mut piece = vec![0; PIECE_BYTES];
     let reading = async {
-        while hello.bytes.len() < MAX_HELLO_BYTES {
+        loop {
             let read = client.read(&mut piece).await.unwrap_or(0);
-            if read == 0 {
+            if read == 0 || hello.take(&piece[..read]) {
                 return;
-            }
-            hello.bytes.extend_from_slice(&piece[..read]);
-            let mut rest = &piece[..read];
-            while !rest.is_empty() {
-                match acceptor.read_tls(&mut rest) {
-                    Ok(taken) if taken > 0 => {}
-                    _ => return,
-                }
-                match acceptor.accept() {
-                    Ok(None) => {}
-                    Ok(Some(accepted)) => {
-                        let name = accepted.client_hello().server_name().map(str::to_owned);
-                        (hello.is_tls, hello.server_name) = (true, name);
-                        return;
-                    }
-                    Err(_) => return,
-                }
             }
         }
     };
     let _too_slow_is_no_tls = timeout(time, reading).await;
     (!hello.bytes.is_empty()).then_some(hello)
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,7 @@ async fn through(mut client: TunnelEnd, permit: Permit, entry: Entry) {
     };
     if let Err(denial) = permit.opens(hello.opening()) {
         entry.refused_late(&denial);
-        if hello.is_tls {
+        if hello.is_tls() {
             alert(&mut client, ACCESS_DENIED).await;
         }
         return;
@@ -50,11 +50,11 @@ async fn through(mut client: TunnelEnd, permit: Permit, entry: Entry) {
     let Ok(address) = upstream.peer_addr().map(|address| address.ip()) else {
         return entry.ends("upstream_broken");
     };
-    if let Err(reason) = entry.spend(Direction::Out, hello.bytes.len()) {
+    if let Err(reason) = entry.spend(Direction::Out, hello.bytes().len()) {
         entry.ends(reason.code());
         return alert(&mut client, ACCESS_DENIED).await;
     }
-    if upstream.write_all(&hello.bytes).await.is_err() {
+    if upstream.write_all(hello.bytes()).await.is_err() {
         return entry.ends("upstream_broken");
     }
     let allow = |side, bytes| match side {

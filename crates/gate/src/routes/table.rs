@@ -95,6 +95,10 @@ impl RouteTable {
         Attempt::begin(alias.to_owned(), speaking, broken, retries, now)
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.routes.is_empty()
+    }
+
     pub fn route(&self, alias: &str) -> Option<&Route> {
         self.routes.get(alias)
     }

@@ -175,7 +175,7 @@ impl Node {
         let claim = self.inner.sandboxes.get(&shape, owner).await?;
         self.inner.metrics.sandbox_ready(claim.took.as_secs_f64(), claim.warm);
         let ids = (TASK, session_id.as_str());
-        if let Err(error) = door::admit(self, claim.sandbox.id(), ids, &spec, &plan) {
+        if let Err(error) = door::admit(self, claim.sandbox.id(), ids, &spec, &plan).await {
             self.inner.sandboxes.release(claim.sandbox);
             return Err(error);
         }

@@ -67,8 +67,8 @@ async fn converse(
 ) -> anyhow::Result<ExitCode> {
     let prompt = match lang {
         Language::Python => ">>> ",
-        Language::JavaScript | Language::TypeScript => "> ",
         Language::Bash => "$ ",
+        _ => "> ",
     };
     let mut editor = editor;
     loop {

@@ -12,6 +12,8 @@ pub(super) fn is_whole(lang: Language, text: &str) -> bool {
         Language::Python => python(text),
         Language::JavaScript | Language::TypeScript => javascript(text),
         Language::Bash => bash(text),
+        // A program of many declarations: two empty lines end it.
+        _ => false,
     }
 }
 

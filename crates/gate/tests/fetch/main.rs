@@ -1,0 +1,94 @@
+//! Fetches through a door: to the byte, in time, and by the rules of the moment.
+
+mod world;
+
+use gate::egress::Policy;
+use world::{WORDS, World, rule};
+
+#[tokio::test]
+async fn the_last_byte_that_is_granted_passes_and_the_next_does_not() {
+    let world = World::open().await;
+    let most = WORDS.len() as u64 * 2;
+    world.rules(world.policy().bounded(None, Some(most)));
+    for _ in 0..2 {
+        let answer = world.get("allowed.test", "").await;
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(WORDS), "{answer}");
+    }
+    let answer = world.get("allowed.test", "").await;
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    assert!(answer.contains("bytes_in_spent") && !answer.contains(WORDS), "{answer}");
+    let usage = world.door.fetched().unwrap();
+    assert_eq!((usage.bytes_in, usage.allowed), (most, 3));
+}
+
+#[tokio::test]
+async fn a_request_that_is_too_large_for_what_is_left_is_not_begun() {
+    let world = World::open().await;
+    world.rules(world.policy().bounded(Some(10), None));
+    let answer = world.get("allowed.test", "").await;
+    assert!(answer.contains("bytes_out_spent"), "{answer}");
+    assert_eq!(world.outside.heads().len(), 0);
+}
+
+#[tokio::test]
+async fn what_the_connection_is_told_stays_here_and_the_host_is_the_targets() {
+    let world = World::open().await;
+    let more = "connection: close, X-Nominated\r\nx-nominated: 1\r\nproxy-authorization: Basic eA==\r\n\
+                te: trailers\r\nkeep-alive: 9\r\nx-passes: 2\r\n";
+    let answer = world.get("ALLOWED.test.", more).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let head = world.outside.heads().remove(0).to_lowercase();
+    for gone in ["x-nominated", "proxy-authorization", "\nte:", "keep-alive"] {
+        assert!(!head.contains(gone), "{gone}: {head}");
+    }
+    assert!(head.contains("\nx-passes: 2\r\n") && head.contains("\nvia: 1.1 pinfold"), "{head}");
+    assert!(head.contains(&format!("\nhost: allowed.test:{}\r\n", world.outside.port)), "{head}");
+}
+
+#[tokio::test]
+async fn a_connection_outlives_its_rules_and_its_requests_do_not() {
+    let world = World::open().await;
+    let mut client = world.connect().await;
+    client.get(&world, "allowed.test").await;
+    assert!(client.until(WORDS).await.starts_with("HTTP/1.1 200 "));
+    world.rules(Policy::default());
+    client.get(&world, "allowed.test").await;
+    assert!(client.until("no_rules").await.starts_with("HTTP/1.1 403 "));
+    world.rules(world.policy());
+    client.get(&world, "allowed.test").await;
+    assert!(client.until(WORDS).await.starts_with("HTTP/1.1 200 "));
+    assert_eq!(world.outside.heads().len(), 2);
+}
+
+#[tokio::test]
+async fn an_idle_tunnel_is_cut_by_rules_that_do_not_allow_it_and_by_no_others() {
+    let world = World::open().await;
+    let mut client = world.tunnel().await;
+    // Other rules that allow it: it stays.
+    world.rules(
+        Policy::of_rules("r", &[rule(&world, "allowed.test"), rule(&world, "b.test")]).unwrap(),
+    );
+    client.say(b"still here").await;
+    world.outside.until_heard("still here").await;
+    world.rules(Policy::of_rules("r", &[rule(&world, "b.test")]).unwrap());
+    client.until_closed().await;
+    assert_eq!(world.door.fetched().unwrap().refused, 1);
+}
+
+#[tokio::test]
+async fn nobody_is_connected_to_before_the_hello_is_whole_and_right() {
+    let world = World::open().await;
+    let hello = world::hello("allowed.test");
+    for said in [&hello[..hello.len() - 1], &world::hello("other.test"), b"GET / HTTP/1.1\r\n\r\n"]
+    {
+        let mut client = world.connect_to("allowed.test").await;
+        client.say(said).await;
+        client.until_closed().await;
+    }
+    assert_eq!(world.outside.connections(), 0);
+    let mut client = world.connect_to("allowed.test").await;
+    for byte in &hello {
+        client.say(&[*byte]).await;
+    }
+    world.outside.until_heard("allowed.test").await;
+}
