@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Builds localhost/pinfold/base, python, python-data, node, installers, sdk-python and sdk-node, or those
 # that are named:
-#   deploy/images.sh [--fresh] [base|python|python-data|node|installers|sdk-python|sdk-node]…
+#   deploy/images.sh [--fresh] [base|python|python-data|node|installers|polyglot|sdk-python|sdk-node]…
 # The bases come from the distribution's packages, because a registry may be out of reach. What
 # went into an image is hashed into a label, and the same input is not built twice; --fresh builds
 # all the same, which is how security updates of Debian get in. BASE=… takes a base from a registry.
-# The two sdk images are for tests. Packages of Python and npm come by the host's own pip and npm, pinned.
+# polyglot is large and made only when it is named. The two sdk images are for tests. Packages of Python and npm come by the host's own pip and npm, pinned.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -58,6 +58,9 @@ debian_root() {
 python_root() { debian_root python python3,ca-certificates; }
 python-data_root() { debian_root python-data python3,ca-certificates,libstdc++6; }
 node_root() { debian_root node nodejs,ca-certificates; }
+polyglot_root() {
+  debian_root polyglot g++,golang-go,ruby,r-base-core,rustc,ca-certificates
+}
 installers_root() {
   debian_root installers python3,python3-pip,nodejs,apt,debian-archive-keyring,ca-certificates
 }
@@ -135,8 +138,8 @@ names=()
 for argument in "$@"; do
   case $argument in
     --fresh) fresh=yes ;;
-    base | python | python-data | node | installers | sdk-python | sdk-node) names+=("$argument") ;;
-    *) fail "usage: deploy/images.sh [--fresh] [base|python|python-data|node|installers|sdk-python|sdk-node]…" ;;
+    base | python | python-data | node | installers | polyglot | sdk-python | sdk-node) names+=("$argument") ;;
+    *) fail "usage: deploy/images.sh [--fresh] [base|python|python-data|node|installers|polyglot|sdk-python|sdk-node]…" ;;
   esac
 done
 ((${#names[@]})) || names=(base python python-data node installers sdk-python sdk-node)

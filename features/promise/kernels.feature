@@ -130,6 +130,50 @@ Feature: Code in a session keeps its state
     Then the stream tells "one" before "two", and its end
     And taken up after the first event it tells "two" only
 
+  Scenario Outline: Code is given its standard input at once
+    Given a <language> session
+    When given the input "one\ntwo\n" it executes "<code>"
+    Then the code printed "one two"
+    When it executes "<again>"
+    Then the code printed "nothing"
+
+    Examples:
+      | language   | code                                                                    | again                                                                        |
+      | Python     | print(input(), input())                                                 | import sys; print(sys.stdin.read() or 'nothing')                             |
+      | bash       | read -r a; read -r b; echo $a $b                                        | read -r a \|\| echo nothing                                                  |
+      | JavaScript | console.log(require('fs').readFileSync(0).toString().trim().split(/[^a-z]/).join(' ')) | console.log(require('fs').readFileSync(0).toString() \|\| 'nothing')         |
+
+  Scenario: Code without standard input reads its end
+    Given a Python session
+    When it executes "input()"
+    Then the code failed with 1 and "EOFError: EOF when reading a line"
+
+  Scenario: Code asks while it runs, and is answered
+    Given a Python session
+    When it begins "print('begun', flush=True); import getpass; a = input('name? '); print(a, getpass.getpass('word? '), input() or 'nothing')" as "q1" and may ask
+    And it asks "name? " and is answered "Ann"
+    And it asks "word? " and is answered "secret"
+    And it is answered ""
+    Then the result of "q1" is "begun\nAnn secret nothing\n"
+    And an answer that comes later is refused with 409
+
+  Scenario: Code that waits for an answer is interrupted
+    Given a Python session
+    When it begins "x = 7; print('begun', flush=True); input('name? ')" as "q2" and may ask
+    And it is interrupted while it asks "name? "
+    Then the code ended as "canceled" with 130
+    And nothing of ours is in its traceback
+    When it executes "print(x)"
+    Then the code printed "7"
+
+  Scenario: Code that waits for an answer waits over the death of the node
+    Given a Python session
+    When it begins "print('begun', flush=True); print(input('name? '), input())" as "q3" and may ask
+    And it is answered "Ann"
+    And the node is killed and started again
+    And it is answered "Bob"
+    Then the result of "q3" is "begun\nAnn Bob\n"
+
   Scenario: The death of the node in the middle of code
     Given a Python session
     When it begins "import time; x = 5; print('begun', flush=True); time.sleep(2); print('ended')" as "c1"

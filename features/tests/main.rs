@@ -6,10 +6,12 @@ mod kernel;
 mod node;
 mod operator;
 mod outside;
+mod person;
 mod real_model;
 mod registries;
 mod server;
 mod steps;
+mod viewer;
 mod world;
 
 use cucumber::{StatsWriter, World as _, WriterExt as _, writer};

@@ -91,6 +91,14 @@ impl Node {
         Self { child, _reader: reader, caller, first_words: seen }
     }
 
+    /// Memory that it holds now.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/statm", self.child.id().expect("it runs"));
+        let pages = std::fs::read_to_string(path).expect("it runs");
+        let pages = pages.split(' ').nth(1).expect("resident pages");
+        pages.parse::<u64>().expect("a number") * 4096
+    }
+
     /// As the kernel would when it runs out of memory: no warning, no last words.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.expect("the node can be killed");

@@ -7,8 +7,10 @@ use crate::{
     node::{ADMIN_TOKEN, Node},
     operator::Operator,
     outside::Outside,
+    person::Person,
     real_model::RealModel,
     registries::Registries,
+    viewer::Viewer,
 };
 use serde_json::{Value, json};
 use std::{
@@ -48,6 +50,11 @@ pub(crate) struct World {
     pub(crate) waiting: tokio::task::JoinSet<Answer>,
     /// Names of images that are the scenario's own.
     pub(crate) tags: Vec<String>,
+    /// The name of code that may ask for a line.
+    pub(crate) asking: String,
+    pub(crate) viewer: Viewer,
+    /// Somebody at the command line.
+    pub(crate) person: Option<Person>,
     /// What the things that were timed took.
     pub(crate) took: Vec<Duration>,
     pub(crate) operator: Operator,
@@ -79,6 +86,9 @@ impl World {
             told: Arc::default(),
             waiting: tokio::task::JoinSet::new(),
             tags: Vec::new(),
+            asking: String::new(),
+            viewer: Viewer::default(),
+            person: None,
             took: Vec::new(),
             operator: Operator::default(),
             has_no_sandboxes: false,

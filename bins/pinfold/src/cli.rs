@@ -2,11 +2,16 @@
 
 mod copy;
 mod providers;
+mod session;
 
 pub(crate) use copy::{Copy, End, Here, Place, SessionPath};
 pub(crate) use providers::{
     CreateProvider, InferenceCommand, ProviderCommand, ProviderFields, SetRoute, UpdateProvider,
     UpdateRoute,
+};
+
+pub(crate) use session::{
+    ExecCode, Look, Repl, SessionCommand, SessionOptions, Shell, StartSession,
 };
 
 use crate::{client::Client, dev_model::DevModelOptions, doctor::DoctorOptions};
@@ -69,6 +74,11 @@ pub(crate) enum Command {
     Cancel { job_id: String },
     /// Show what a job prints, from its start until its end.
     Logs { job_id: String },
+    /// Type code into an interpreter in a sandbox, which keeps what it knows.
+    ///
+    /// Without a subcommand: a prompt, in a session that is open or in a new one. Code from a pipe
+    /// is run without one.
+    Session(Box<SessionOptions>),
     /// Copy files and folders into a session or out of it.
     ///
     /// Examples: pinfold cp data.csv 8f0c…:  ·  pinfold cp 8f0c…:out/. results  ·  pinfold cp 8f0c…:log -

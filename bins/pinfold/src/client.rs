@@ -13,9 +13,15 @@ use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{fmt, io};
 use tokio::{net::TcpStream, sync::mpsc, task::JoinSet};
+use tokio_tungstenite::tungstenite::{self, ClientRequestBuilder, protocol::WebSocketConfig};
 
 /// Largest answer that is read whole: a result with both streams at their largest, and artifacts.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
+
+/// Largest message of a WebSocket.
+const MAX_SOCKET_BYTES: usize = 1 << 20;
+
+pub(crate) type Socket = tokio_tungstenite::WebSocketStream<TcpStream>;
 
 pub(crate) struct Client {
     authority: String,
@@ -137,8 +143,18 @@ impl Client {
         path: &str,
         headers: &[(&'static str, String)],
     ) -> anyhow::Result<Streaming> {
-        let answer =
-            self.send(Method::GET, path, RequestBody::whole(Bytes::new()), headers).await?;
+        self.stream_to(Method::GET, path, Bytes::new(), headers).await
+    }
+
+    /// The same for a request of any kind.
+    pub(crate) async fn stream_to(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        headers: &[(&'static str, String)],
+    ) -> anyhow::Result<Streaming> {
+        let answer = self.send(method, path, RequestBody::whole(body), headers).await?;
         let status = answer.response.status();
         if status.is_success() {
             return Ok(answer);
@@ -148,6 +164,30 @@ impl Client {
         Err(refusal(status, &body))
     }
 
+    /// A WebSocket to the node.
+    pub(crate) async fn socket(&self, path: &str) -> anyhow::Result<Socket> {
+        let stream = self.connect().await?;
+        let uri = format!("ws://{}{path}", self.authority).parse()?;
+        let bearer = format!("Bearer {}", self.token);
+        let request = ClientRequestBuilder::new(uri).with_header("Authorization", bearer);
+        let config = WebSocketConfig::default()
+            .max_frame_size(Some(MAX_SOCKET_BYTES))
+            .max_message_size(Some(MAX_SOCKET_BYTES));
+        match tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await {
+            Ok((socket, _)) => Ok(socket),
+            Err(tungstenite::Error::Http(answer)) => {
+                let body = answer.body().as_deref().unwrap_or_default();
+                Err(refusal(answer.status(), body))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn connect(&self) -> anyhow::Result<TcpStream> {
+        let connected = TcpStream::connect(&self.authority).await;
+        connected.with_context(|| format!("no node answers at {}", self.authority))
+    }
+
     async fn send(
         &self,
         method: Method,
@@ -155,9 +195,7 @@ impl Client {
         body: RequestBody,
         headers: &[(&'static str, String)],
     ) -> anyhow::Result<Streaming> {
-        let stream = TcpStream::connect(&self.authority)
-            .await
-            .with_context(|| format!("no node answers at {}", self.authority))?;
+        let stream = self.connect().await?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let mut driver = JoinSet::new();

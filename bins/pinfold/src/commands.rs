@@ -7,6 +7,7 @@ pub(crate) mod jobs;
 pub(crate) mod pool;
 pub(crate) mod provider;
 pub(crate) mod run;
+pub(crate) mod session;
 
 use serde::Serialize;
 use std::process::ExitCode;

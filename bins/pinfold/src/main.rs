@@ -44,6 +44,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Job { job_id } => commands::jobs::show(&node.client()?, &job_id).await,
         Command::Cancel { job_id } => commands::jobs::cancel(&node.client()?, &job_id).await,
         Command::Logs { job_id } => commands::run::follow(&node.client()?, &job_id).await,
+        Command::Session(options) => commands::session::run(&node.client()?, *options).await,
         Command::Cp(copy) => commands::copy::run(&node.client()?, copy).await,
         Command::Pool(options) => commands::pool::show(&node.client()?, options).await,
         Command::Provider { command, json } => {

@@ -9,6 +9,7 @@ use crate::{
     options::Options,
     process_setup::is_init,
     processes, spawn,
+    terminals::Terminals,
 };
 use contracts::link::{
     Command, ExecId, FromAgent, MAX_CHUNK_BYTES, Resume, Root, Stream, ToAgent, Truncation,
@@ -51,6 +52,7 @@ pub(crate) struct Agent {
     pause: Duration,
     execs: BTreeMap<ExecId, Exec>,
     kernels: Kernels,
+    terminals: Terminals,
     puts: Puts,
     collections: VecDeque<Collection>,
     calls: Calls,
@@ -73,6 +75,7 @@ impl Agent {
             pause: FIRST_PAUSE,
             execs: BTreeMap::new(),
             kernels: Kernels::default(),
+            terminals: Terminals::default(),
             puts: Puts::default(),
             collections: VecDeque::new(),
             calls: Calls::default(),
@@ -108,8 +111,15 @@ impl Agent {
             Some(mut link) => {
                 let execs = self.execs.iter().map(|(id, exec)| exec.status(*id)).collect();
                 let kernels = self.kernels.names();
+                let terminals = self.terminals.statuses();
                 let landlock = self.fence.status();
-                link.send(&FromAgent::Hello { version: VERSION, execs, kernels, landlock });
+                link.send(&FromAgent::Hello {
+                    version: VERSION,
+                    execs,
+                    kernels,
+                    terminals,
+                    landlock,
+                });
                 self.link = Some(link);
                 self.pause = FIRST_PAUSE;
             }
@@ -173,6 +183,7 @@ impl Agent {
             }
         }
         self.kernels.poll_fds(&self.execs, listens, &mut fds);
+        self.terminals.poll_fds(listens, &mut fds);
         if self.link.as_ref().is_some_and(Connection::has_room) {
             self.calls.poll_fds(&mut fds);
         }
@@ -212,7 +223,7 @@ impl Agent {
         while let Some(reaped) = processes::reap() {
             if let Some(exec) = self.execs.values_mut().find(|exec| exec.is_process(reaped.pid)) {
                 exec.child_ended(&reaped, now);
-            } else {
+            } else if !self.terminals.child_ended(&reaped, &mut self.scratch) {
                 let (execs, scratch) = (&mut self.execs, &mut self.scratch);
                 self.leftovers.extend(self.kernels.child_ended(&reaped, execs, scratch));
             }
@@ -233,8 +244,8 @@ impl Agent {
                 ToAgent::Welcome { .. } => return self.lose_host(),
                 ToAgent::Start { exec, command } => self.start(exec, &command),
                 ToAgent::Stdin { exec, data } => {
-                    if let Some(exec) = self.execs.get_mut(&exec).filter(|e| e.stdin.is_some()) {
-                        exec.stdin_queue.extend(data);
+                    if let Some(exec) = self.execs.get_mut(&exec) {
+                        exec.take_stdin(data);
                     }
                 }
                 ToAgent::StdinEnd { exec } => {
@@ -272,6 +283,7 @@ impl Agent {
                 }
                 ToAgent::Ping => self.say(&FromAgent::Pong),
                 ToAgent::Kernels(message) => self.obey_for_kernels(message),
+                ToAgent::Terminals(message) => self.terminals.obey(message, &self.fence),
                 ToAgent::Files { request, order } => {
                     if let Some(news) = self.calls.take(&self.options.workspace, request, order) {
                         self.say(&FromAgent::Files { request, news });
@@ -304,6 +316,7 @@ impl Agent {
                 exec.end_told = false;
             }
         }
+        self.terminals.resume();
         if let Some(link) = &mut self.link {
             link.welcomed = true;
         }
@@ -334,6 +347,7 @@ impl Agent {
         let now = Instant::now();
         let options = &self.options;
         self.kernels.serve(&mut self.execs, listens, &mut self.scratch);
+        self.terminals.serve(listens, &mut self.scratch);
         for (id, exec) in &mut self.execs {
             exec.feed();
             if exec.stdout.wanted(listens).is_some() {
@@ -361,6 +375,7 @@ impl Agent {
             for (id, exec) in self.execs.iter_mut().filter(|(_, exec)| exec.wanted) {
                 tell_exec(link, *id, exec);
             }
+            self.terminals.tell(link);
         }
         while let (true, Some(collection)) = (link.has_room(), self.collections.front_mut()) {
             let message = collection.next();

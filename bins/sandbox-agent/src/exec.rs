@@ -11,7 +11,10 @@ use crate::{
     processes::{Reaped, signal_all, signal_tree},
     spawn::{NotExecuted, Spawned},
 };
-use contracts::link::{Command, End, ExecStatus, Exited, KilledBy, kernel::Cell};
+use contracts::link::{
+    Command, End, ExecStatus, Exited, KilledBy,
+    kernel::{Cell, MAX_STDIN_BYTES},
+};
 use std::{
     collections::VecDeque,
     os::fd::OwnedFd,
@@ -38,6 +41,8 @@ pub(crate) struct Exec {
     pub(crate) stdin: Option<OwnedFd>,
     pub(crate) stdin_queue: VecDeque<u8>,
     pub(crate) stdin_ends: bool,
+    /// Given so far, read or not.
+    stdin_bytes: u64,
     pub(crate) stdout: Capture,
     pub(crate) stderr: Capture,
     pub(crate) display: Capture,
@@ -76,6 +81,7 @@ impl Exec {
             stdin: spawned.stdin,
             stdin_queue: VecDeque::new(),
             stdin_ends: false,
+            stdin_bytes: 0,
             stdout: Capture::new(Some(spawned.stdout), command.output_bytes),
             stderr: Capture::new(Some(spawned.stderr), command.output_bytes),
             display: Capture::new(None, 0),
@@ -116,6 +122,7 @@ impl Exec {
             stdin: None,
             stdin_queue: VecDeque::new(),
             stdin_ends: false,
+            stdin_bytes: 0,
             stdout: Capture::new(None, output_bytes),
             stderr: Capture::new(None, output_bytes),
             display: Capture::new(None, display_bytes),
@@ -138,12 +145,15 @@ impl Exec {
     pub(crate) fn status(&self, exec: u32) -> ExecStatus {
         let exited = self.exited.is_some();
         let (stdout, stderr) = (self.stdout.kept(), self.stderr.kept());
-        ExecStatus { exec, exited, stdout, stderr, cell: self.cell.clone() }
+        let takes = self.cell.is_some() && self.stdin.is_some() && !self.stdin_ends;
+        let stdin = takes.then_some(self.stdin_bytes);
+        ExecStatus { exec, exited, stdout, stderr, cell: self.cell.clone(), stdin }
     }
 
     /// A cell is done, or never began.
     pub(crate) fn cell_ended(&mut self, end: End, at: Instant) {
         self.ended = Some(Ended { end, at, cpu_us: 0, max_rss_bytes: 0 });
+        self.close_stdin();
     }
 
     pub(crate) fn signal(&self, signal: i32) {
@@ -163,9 +173,23 @@ impl Exec {
         };
         let Reaped { cpu_us, max_rss_bytes, .. } = *reaped;
         self.ended = Some(Ended { end, at: now, cpu_us, max_rss_bytes });
-        // Nobody reads what was not read by now, and a writer must not wait for it.
+        self.close_stdin();
+    }
+
+    /// Nobody reads what was not read by now, and a writer must not wait for it.
+    fn close_stdin(&mut self) {
         self.stdin = None;
         self.stdin_queue = VecDeque::new();
+    }
+
+    /// Takes bytes for the program's standard input.
+    pub(crate) fn take_stdin(&mut self, data: Vec<u8>) {
+        self.stdin_bytes += data.len() as u64;
+        // The host counts too, and so this never happens: what piles up would stop the whole link.
+        let too_much = self.cell.is_some() && self.stdin_bytes > MAX_STDIN_BYTES;
+        if self.stdin.is_some() && !too_much {
+            self.stdin_queue.extend(data);
+        }
     }
 
     /// Applies the agent's own limits. The host has earlier and better ones. What is handed back is
@@ -253,10 +277,7 @@ impl Exec {
                 Err(rustix::io::Errno::AGAIN) => return,
                 Err(rustix::io::Errno::INTR) => {}
                 // The program closed its end: it wants no more.
-                Err(_) => {
-                    self.stdin = None;
-                    self.stdin_queue = VecDeque::new();
-                }
+                Err(_) => self.close_stdin(),
             }
         }
         if self.stdin_ends && self.stdin_queue.is_empty() {

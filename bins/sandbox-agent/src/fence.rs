@@ -63,6 +63,12 @@ impl Fence {
         Ok(Self { status, mode, cut_off: options.policy.cut_off, ruleset })
     }
 
+    #[cfg(test)]
+    pub(crate) fn off() -> Self {
+        let (status, mode) = (Landlock::Off, LandlockMode::Off);
+        Self { status, mode, cut_off: false, ruleset: None }
+    }
+
     pub(crate) fn status(&self) -> Landlock {
         self.status
     }

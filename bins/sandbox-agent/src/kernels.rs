@@ -10,11 +10,11 @@ use crate::{
     exec::Exec,
     fence::Fence,
     processes::{Reaped, signal_group, signal_tree},
-    spawn::{self, Control, NotExecuted},
+    spawn::{self, Control, NotExecuted, writing_end},
 };
 use contracts::link::{
     Command, End, ExecId,
-    kernel::{Cell, KernelEnd, MAX_KERNELS, request},
+    kernel::{Cell, Input, KernelEnd, MAX_KERNELS, request},
 };
 use events::{Event, Events};
 use rustix::{event::PollFd, event::PollFlags, io::Errno};
@@ -42,6 +42,8 @@ struct Kernel {
     stdout: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
     requests: Option<OwnedFd>,
+    /// Our reading end of its standard input. Each cell that is given some has a writing end of its own.
+    stdin: Option<OwnedFd>,
     queue: VecDeque<u8>,
     events: Events,
     /// The cell that it runs.
@@ -108,12 +110,16 @@ impl Kernels {
             Some(kernel) => {
                 // What background work wrote before is nobody's output.
                 kernel.read(None, scratch, LAST_PIECES);
+                kernel.discard_input(scratch);
                 kernel.current = Some(id);
+                if cell.input != Input::None {
+                    exec.stdin = kernel.stdin.as_ref().and_then(writing_end);
+                }
                 for (name, value) in &cell.env {
                     kernel.request([request::ENV, name, value]);
                 }
                 let mode = if cell.rich { "rich" } else { "plain" };
-                let about = format!("{id} {mode} {}", cell.dialect);
+                let about = format!("{id} {mode} {} {}", cell.dialect, cell.input.word());
                 kernel.request([request::CELL, &about, &cell.code]);
             }
         }
@@ -204,6 +210,7 @@ impl Kernel {
             stdout: None,
             stderr: None,
             requests: None,
+            stdin: None,
             queue: VecDeque::new(),
             events: Events::default(),
             current: None,
@@ -216,6 +223,7 @@ impl Kernel {
                 kernel.stdout = Some(spawned.stdout);
                 kernel.stderr = Some(spawned.stderr);
                 kernel.requests = Some(requests);
+                kernel.stdin = spawned.stdin;
                 kernel.events = Events::from(events);
             }
             Err(failure) => kernel.state = State::NotExecuted(failure),
@@ -283,6 +291,18 @@ impl Kernel {
                     Err(Errno::AGAIN) => break,
                     Err(_) => *pipe = None,
                 }
+            }
+        }
+    }
+
+    /// What one cell did not read is not for the next one.
+    fn discard_input(&self, scratch: &mut [u8]) {
+        for _ in 0..LAST_PIECES {
+            let Some(stdin) = &self.stdin else { return };
+            match rustix::io::read(stdin, &mut *scratch) {
+                Ok(count) if count > 0 => {}
+                Err(Errno::INTR) => {}
+                Ok(_) | Err(_) => return,
             }
         }
     }

@@ -17,6 +17,7 @@ mod probe;
 mod process_setup;
 mod processes;
 mod spawn;
+mod terminals;
 
 use options::{Mode, Options};
 use std::process::ExitCode;

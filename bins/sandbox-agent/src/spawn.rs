@@ -6,11 +6,14 @@ use crate::fence::{Fence, Putting};
 use contracts::link::{
     Command,
     kernel::{EVENTS_FD, REQUESTS_FD},
+    terminal::Size,
 };
 use rustix::{
     fs::{Mode, OFlags},
     io::Errno,
     pipe::{PipeFlags, pipe_with},
+    pty::OpenptFlags,
+    termios::Winsize,
 };
 use std::{
     ffi::{CString, c_void},
@@ -31,6 +34,14 @@ pub(crate) struct Spawned {
     pub(crate) stdin: Option<OwnedFd>,
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
+}
+
+/// A program on a terminal of its own.
+pub(crate) struct OnTerminal {
+    pub(crate) pid: i32,
+    pub(crate) master: OwnedFd,
+    /// Held so that the terminal stays while nobody inside has it open.
+    _slave: OwnedFd,
 }
 
 /// Our ends of a kernel's control pipes.
@@ -56,15 +67,23 @@ impl NotExecuted {
 }
 
 pub(crate) fn spawn(command: &Command, fence: &Fence) -> Result<Spawned, NotExecuted> {
-    spawn_with(command, fence, None)
+    let (child_stdin, stdin) = match command.stdin {
+        true => pipe().map(|(read, write)| (read, Some(write)))?,
+        false => {
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+            let null = rustix::fs::open("/dev/null", flags, Mode::empty());
+            (null.map_err(NotExecuted::at("stdin"))?, None)
+        }
+    };
+    spawn_with(command, fence, (child_stdin, stdin), None)
 }
 
-/// A command with two pipes more, for its requests and its events.
+/// A command with two pipes more, for its requests and its events. Its `stdin` is our own reading end
+/// of its standard input, which has no writing end until `writing_end` opens one.
 pub(crate) fn spawn_kernel(
     command: &Command,
     fence: &Fence,
 ) -> Result<(Spawned, Control), NotExecuted> {
-    let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(NotExecuted::at("pipe"));
     let above = |fd: OwnedFd| {
         rustix::io::fcntl_dupfd_cloexec(fd, ABOVE_TARGETS).map_err(NotExecuted::at("pipe"))
     };
@@ -75,44 +94,90 @@ pub(crate) fn spawn_kernel(
         // A descriptor that is ours and open can be made non-blocking.
         let _set = rustix::io::ioctl_fionbio(fd, true);
     }
-    let spawned = spawn_with(command, fence, Some(ends))?;
+    let (child_stdin, _closed) = pipe()?;
+    // Opened anew, and not copied: what the child changes of its end is not changed for ours.
+    let ours = reopened(&child_stdin, OFlags::RDONLY).map_err(NotExecuted::at("stdin"))?;
+    let spawned = spawn_with(command, fence, (child_stdin, Some(ours)), Some(ends))?;
     Ok((spawned, Control { requests, events }))
+}
+
+/// A command whose three streams are a terminal, which is its session's own.
+pub(crate) fn spawn_on_terminal(
+    command: &Command,
+    fence: &Fence,
+    size: Size,
+) -> Result<OnTerminal, NotExecuted> {
+    may_run(fence)?;
+    let program = Program::prepare(command)?;
+    let failed = || NotExecuted::at("terminal");
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let master = rustix::pty::openpt(flags).map_err(failed())?;
+    rustix::pty::unlockpt(&master).map_err(failed())?;
+    // By the master and not by a path: nobody inside can put another one there.
+    let slave = rustix::pty::ioctl_tiocgptpeer(&master, flags).map_err(failed())?;
+    // A descriptor that is ours and open can be made non-blocking.
+    let _set = rustix::io::ioctl_fionbio(&master, true);
+    set_size(&master, size);
+    let ends = [slave.as_raw_fd(); 3];
+    let fence = fence.putting();
+    let birth =
+        Birth { program: &program, ends, control: None, on_terminal: true, fence, failed: None };
+    Ok(OnTerminal { pid: birth.give()?, master, _slave: slave })
+}
+
+impl OnTerminal {
+    /// The kernel tells those in the foreground of it.
+    pub(crate) fn resize(&self, size: Size) {
+        set_size(&self.master, size);
+    }
+}
+
+fn set_size(master: &OwnedFd, size: Size) {
+    let size = Winsize { ws_row: size.rows, ws_col: size.cols, ws_xpixel: 0, ws_ypixel: 0 };
+    // A terminal that is ours and open has a size.
+    let _set = rustix::termios::tcsetwinsize(master, size);
+}
+
+/// Another writing end of a pipe, by its reading end. When the last one closes, readers see the end of
+/// what was written; a new one lets them wait again.
+pub(crate) fn writing_end(reading: &OwnedFd) -> Option<OwnedFd> {
+    reopened(reading, OFlags::WRONLY).ok()
+}
+
+fn reopened(pipe: &OwnedFd, access: OFlags) -> Result<OwnedFd, Errno> {
+    let path = format!("/proc/self/fd/{}", pipe.as_raw_fd());
+    rustix::fs::open(path, access | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn pipe() -> Result<(OwnedFd, OwnedFd), NotExecuted> {
+    pipe_with(PipeFlags::CLOEXEC).map_err(NotExecuted::at("pipe"))
+}
+
+/// Where a fence is asked for and can't be put up, nothing runs.
+fn may_run(fence: &Fence) -> Result<(), NotExecuted> {
+    match fence.may_run() {
+        true => Ok(()),
+        false => Err(NotExecuted { errno: libc::EOPNOTSUPP, step: "landlock" }),
+    }
 }
 
 fn spawn_with(
     command: &Command,
     fence: &Fence,
+    (child_stdin, stdin): (OwnedFd, Option<OwnedFd>),
     control: Option<[OwnedFd; 2]>,
 ) -> Result<Spawned, NotExecuted> {
-    if !fence.may_run() {
-        return Err(NotExecuted { errno: libc::EOPNOTSUPP, step: "landlock" });
-    }
+    may_run(fence)?;
     let program = Program::prepare(command)?;
-    let pipe = |step| pipe_with(PipeFlags::CLOEXEC).map_err(NotExecuted::at(step));
-    let (stdout, child_stdout) = pipe("pipe")?;
-    let (stderr, child_stderr) = pipe("pipe")?;
-    let (child_stdin, stdin) = match command.stdin {
-        true => pipe("pipe").map(|(read, write)| (read, Some(write)))?,
-        false => {
-            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-            let null = rustix::fs::open("/dev/null", flags, Mode::empty());
-            (null.map_err(NotExecuted::at("stdin"))?, None)
-        }
-    };
+    let (stdout, child_stdout) = pipe()?;
+    let (stderr, child_stderr) = pipe()?;
     let ends = [child_stdin.as_raw_fd(), child_stdout.as_raw_fd(), child_stderr.as_raw_fd()];
     let control = control.as_ref().map(|[requests, events]| {
         [(requests.as_raw_fd(), REQUESTS_FD), (events.as_raw_fd(), EVENTS_FD)]
     });
-    let mut birth =
-        Birth { program: &program, ends, control, fence: fence.putting(), failed: None };
+    let fence = fence.putting();
+    let birth = Birth { program: &program, ends, control, on_terminal: false, fence, failed: None };
     let pid = birth.give()?;
-    if let Some(failure) = birth.failed {
-        // SAFETY: waits for our own child, which has exited.
-        unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
-        return Err(failure);
-    }
-    // It inherits what we have; without the file, or with a stricter host, it keeps that.
-    let _kept = fs::write(format!("/proc/{pid}/oom_score_adj"), OOM_SCORE);
     for fd in [&stdout, &stderr].into_iter().chain(&stdin) {
         // A descriptor that is ours and open can be made non-blocking.
         let _set = rustix::io::ioctl_fionbio(fd, true);
@@ -167,6 +232,8 @@ struct Birth<'a> {
     ends: [i32; 3],
     /// Of a kernel: more descriptors, and the numbers that they get after the others have theirs.
     control: Option<[(i32, i32); 2]>,
+    /// The first stream is a terminal, which becomes the session's.
+    on_terminal: bool,
     /// What the child puts around itself.
     fence: Option<Putting>,
     failed: Option<NotExecuted>,
@@ -174,7 +241,7 @@ struct Birth<'a> {
 
 impl Birth<'_> {
     /// Returns when the child is the program, or has failed and exited.
-    fn give(&mut self) -> Result<i32, NotExecuted> {
+    fn give(mut self) -> Result<i32, NotExecuted> {
         let mut stack = vec![0_u8; STACK_BYTES];
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
         // SAFETY: the child runs `born` on a stack of its own, and this thread, the only one, goes
@@ -182,11 +249,18 @@ impl Birth<'_> {
         let pid = unsafe {
             let end = stack.as_mut_ptr().add(STACK_BYTES);
             let end = end.sub(end as usize % 16);
-            libc::clone(born, end.cast(), flags, std::ptr::from_mut(self).cast())
+            libc::clone(born, end.cast(), flags, std::ptr::from_mut(&mut self).cast())
         };
         if pid < 0 {
             return Err(NotExecuted { errno: last_errno(), step: "fork" });
         }
+        if let Some(failure) = self.failed {
+            // SAFETY: waits for our own child, which has exited.
+            unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+            return Err(failure);
+        }
+        // It inherits what we have; without the file, or with a stricter host, it keeps that.
+        let _kept = fs::write(format!("/proc/{pid}/oom_score_adj"), OOM_SCORE);
         Ok(pid)
     }
 
@@ -208,6 +282,9 @@ impl Birth<'_> {
                 if libc::dup2(end, target as i32) < 0 {
                     return failed("descriptors");
                 }
+            }
+            if self.on_terminal && libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
+                return failed("terminal");
             }
             for (end, target) in self.control.into_iter().flatten() {
                 if libc::dup2(end, target) < 0 {

@@ -6,7 +6,7 @@ use contracts::{
     limits::Limits,
     link::{
         Command, End, Exited, KilledBy, Stream,
-        kernel::{Cell, KernelEnd},
+        kernel::{Cell, Input, KernelEnd},
     },
     sandbox::NetworkPolicy,
 };
@@ -91,6 +91,7 @@ fn cell(code: &str) -> Cell {
         code: code.to_owned(),
         env: vec![("GIVEN".to_owned(), "given".to_owned())],
         rich: true,
+        input: Input::None,
         output_bytes: 1000,
         display_bytes: 100,
         flood_bytes: 1 << 20,
@@ -218,4 +219,27 @@ async fn a_cell_outlives_its_host() {
     let mut next = sandbox.start_cell(cell("echo $x")).await.unwrap();
     assert_eq!(finish(&mut next).await.0.stdout, "kept\n");
     sandbox.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_one_cell_does_not_read_is_not_for_the_next() {
+    let node = Node::with_kernel().await;
+    let read = |input| Cell { input, ..cell("while read -r line; do echo \"<$line>\"; done") };
+    for (given, printed) in [("one\ntwo\n", "<one>\n<two>\n"), ("three\n", "<three>\n")] {
+        let mut exec = node.sandbox.start_cell(read(Input::Given)).await.unwrap();
+        node.sandbox.stdin(exec.id(), given.as_bytes()).await.unwrap();
+        node.sandbox.end_stdin(exec.id()).await.unwrap();
+        assert_eq!(finish(&mut exec).await.0.stdout, printed);
+        // Between them: one that leaves something, and one that is given nothing.
+        let mut exec = node
+            .sandbox
+            .start_cell(Cell { input: Input::Open, ..cell("read -r x") })
+            .await
+            .unwrap();
+        node.sandbox.stdin(exec.id(), b"read\nleft\n").await.unwrap();
+        finish(&mut exec).await;
+        let mut exec = node.sandbox.start_cell(read(Input::None)).await.unwrap();
+        assert_eq!(finish(&mut exec).await.0.stdout, "");
+    }
+    node.close().await;
 }

@@ -58,6 +58,9 @@ impl Teller {
                     ("display", json!({"data": data, "metadata": metadata}))
                 }
                 CellEvent::Rich(Rich::Error(error)) => ("error", json!(error)),
+                CellEvent::Rich(Rich::Stdin { prompt, hidden }) => {
+                    ("stdin", json!({"prompt": prompt, "hidden": hidden}))
+                }
             };
             self.waiting.push_back(encode(self.seen, name, &data));
         }

@@ -9,6 +9,7 @@ mod jobs;
 mod providers;
 mod sessions;
 mod telemetry;
+mod terminals;
 
 pub(crate) use health::Readiness;
 
@@ -20,9 +21,10 @@ use crate::{
 };
 use contracts::{RouteAlias, file::check_path};
 use hyper::{Request, StatusCode, body::Incoming};
+use std::sync::Arc;
 
 pub(crate) async fn handle(
-    front: &Front,
+    front: &Arc<Front>,
     route: Route,
     open: &[String],
     request: Request<Incoming>,
@@ -64,6 +66,14 @@ pub(crate) async fn handle(
         Route::ExecuteOnce => code::execute_once(front, request).await,
         Route::CodeCell => code::cell(front, id(open)?, id_at(open, 1)?).await,
         Route::CodeEvents => code::events(front, id(open)?, id_at(open, 1)?, &request).await,
+        Route::CodeStdin => code::stdin(front, id(open)?, id_at(open, 1)?, request).await,
+        Route::OpenTerminal => terminals::open(front, id(open)?, request).await,
+        Route::ListTerminals => terminals::list(front, id(open)?).await,
+        Route::AttachTerminal => {
+            terminals::attach(front, id(open)?, id_at(open, 1)?, request).await
+        }
+        Route::EndTerminal => terminals::end(front, id(open)?, id_at(open, 1)?).await,
+        Route::TerminalOnce => terminals::once(front, id(open)?, request).await,
         Route::InterruptCode => code::interrupt(front, id(open)?, request).await,
         Route::RestartCode => code::restart(front, id(open)?, request).await,
         Route::ReadFile => files::read(front, id(open)?, path(open)?, request).await,

@@ -16,6 +16,7 @@ mod request;
 mod routes;
 mod server;
 pub mod shutdown;
+mod terminal_socket;
 
 pub use config::Config;
 

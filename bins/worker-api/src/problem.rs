@@ -27,6 +27,8 @@ pub(crate) enum ApiError {
     /// This node has no admin token.
     NoAdmin,
     Catalog(CatalogError),
+    /// A page in a browser asks for what no page has to do with.
+    OfAPage,
     NoSuchPath,
     /// The methods that the path has.
     Method(String),
@@ -63,6 +65,8 @@ impl ApiError {
                 "this node has no admin token: set WORKER_API_ADMIN_TOKEN and restart it",
             ),
             Self::Catalog(error) => error.problem(),
+            Self::OfAPage => Problem::new(Authorization, 403, "Forbidden")
+                .with_detail("requests that tell an origin are refused here"),
             Self::NoSuchPath => Problem::new(NotFound, 404, "Not found"),
             Self::Method(allowed) => Problem::new(Validation, 405, "Method not allowed")
                 .with_detail(format!("this path has {allowed}")),

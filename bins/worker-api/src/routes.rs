@@ -41,6 +41,12 @@ pub(crate) enum Route {
     ExecuteOnce,
     CodeCell,
     CodeEvents,
+    CodeStdin,
+    OpenTerminal,
+    ListTerminals,
+    AttachTerminal,
+    EndTerminal,
+    TerminalOnce,
     InterruptCode,
     RestartCode,
     ReadFile,
@@ -85,7 +91,7 @@ const HEAD: Method = Method::HEAD;
 /// `{…}` stands for one segment, or for one before a verb as in `{…}:test`; a final `{…*}` for the
 /// rest of the path. The first that fits counts.
 #[rustfmt::skip]
-pub(crate) const ROUTES: [(Method, &str, Route); 60] = [
+pub(crate) const ROUTES: [(Method, &str, Route); 66] = [
     (GET,  "/healthz",                                        Route::Health),
     (GET,  "/readyz",                                         Route::Ready),
     (GET,  "/metrics",                                        Route::Metrics),
@@ -129,6 +135,12 @@ pub(crate) const ROUTES: [(Method, &str, Route); 60] = [
     (POST, "/sessions/{session}/restart",                     Route::RestartCode),
     (GET,  "/sessions/{session}/cells/{cell}",                Route::CodeCell),
     (GET,  "/sessions/{session}/cells/{cell}/events",         Route::CodeEvents),
+    (POST, "/sessions/{session}/cells/{cell}/stdin",          Route::CodeStdin),
+    (POST, "/sessions/{session}/terminals",                   Route::OpenTerminal),
+    (GET,  "/sessions/{session}/terminals",                   Route::ListTerminals),
+    (GET,  "/sessions/{session}/terminals/{terminal}",        Route::AttachTerminal),
+    (DELETE, "/sessions/{session}/terminals/{terminal}",      Route::EndTerminal),
+    (GET,  "/sessions/{session}/terminal",                    Route::TerminalOnce),
     (GET,    "/sessions/{session}/files",                     Route::ReadFile),
     (PUT,    "/sessions/{session}/files",                     Route::WriteFile),
     (GET,    "/sessions/{session}/files/{path*}",             Route::ReadFile),
@@ -169,6 +181,12 @@ impl Route {
             | Self::ExecuteOnce
             | Self::CodeCell
             | Self::CodeEvents
+            | Self::CodeStdin
+            | Self::OpenTerminal
+            | Self::ListTerminals
+            | Self::AttachTerminal
+            | Self::EndTerminal
+            | Self::TerminalOnce
             | Self::InterruptCode
             | Self::RestartCode
             | Self::ReadFile

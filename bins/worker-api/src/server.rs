@@ -18,10 +18,7 @@ use hyper::{
     header::{HeaderName, HeaderValue},
     service::service_fn,
 };
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use jobs::Node;
 use std::{
     convert::Infallible,
@@ -29,6 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Slow headers are an attack or a broken client.
 const HEADER_WAIT: Duration = Duration::from_secs(30);
@@ -46,6 +44,8 @@ pub(crate) struct Front {
     pub(crate) log: Log,
     pub(crate) metrics: HttpMetrics,
     pub(crate) readiness: handlers::Readiness,
+    /// Sockets that left HTTP behind; they end with the node's drain.
+    pub(crate) sockets: TaskTracker,
     token: Token,
     admin_token: Option<Token>,
 }
@@ -57,7 +57,8 @@ impl Front {
         let admin_token = config.admin_token.as_deref().map(Token::new);
         let metrics = HttpMetrics::new(&node);
         let readiness = handlers::Readiness::default();
-        Self { config, node, catalog, log, metrics, readiness, token, admin_token }
+        let sockets = TaskTracker::new();
+        Self { config, node, catalog, log, metrics, readiness, sockets, token, admin_token }
     }
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Answer, Infallible> {
@@ -142,7 +143,7 @@ pub(crate) async fn serve(
     heard: impl Future<Output = ()> + Send + 'static,
 ) {
     let places = Arc::new(Semaphore::new(front.config.listen.max_connections));
-    let graceful = GracefulShutdown::new();
+    let closing = CancellationToken::new();
     let mut connections = JoinSet::new();
     let mut signals = JoinSet::new();
     signals.spawn(heard);
@@ -175,23 +176,32 @@ pub(crate) async fn serve(
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_WAIT)
             .max_buf_size(MAX_HEADER_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        let closing = closing.clone();
         connections.spawn(async move {
             let _place = place;
-            if let Err(error) = connection.await {
+            let mut connection = std::pin::pin!(connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = closing.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, "a connection broke");
             }
         });
     }
     drop(listener);
-    drain(&front, graceful, connections, &shutdown).await;
+    drain(&front, closing, connections, &shutdown).await;
 }
 
 /// Lets jobs end within their grace while their callers wait, then lets go of both.
 async fn drain(
     front: &Front,
-    graceful: GracefulShutdown,
+    closing: CancellationToken,
     mut connections: JoinSet<()>,
     shutdown: &Shutdown,
 ) {
@@ -200,8 +210,13 @@ async fn drain(
     let orderly = async {
         // Callers of jobs that were let go of get their answer from this, so it comes first.
         front.node.drain(grace).await;
-        let farewell = tokio::time::timeout(Duration::from_secs(2), graceful.shutdown());
-        if farewell.await.is_err() {
+        closing.cancel();
+        front.sockets.close();
+        let farewell = async {
+            while connections.join_next().await.is_some() {}
+            front.sockets.wait().await;
+        };
+        if tokio::time::timeout(Duration::from_secs(2), farewell).await.is_err() {
             tracing::info!("connections are cut");
         }
     };

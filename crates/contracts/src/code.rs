@@ -6,7 +6,7 @@
 use crate::{
     CellId, Faults, SessionId,
     job::{Reason, Status},
-    link::kernel::MAX_CODE_BYTES,
+    link::kernel::{MAX_CODE_BYTES, MAX_STDIN_BYTES},
     sandbox::check_env,
     session::SessionState,
 };
@@ -32,6 +32,18 @@ pub enum Language {
     TypeScript,
     #[serde(alias = "sh", alias = "shell")]
     Bash,
+    #[serde(alias = "golang", alias = "Go")]
+    Go,
+    #[serde(alias = "c++", alias = "C++")]
+    Cpp,
+    #[serde(alias = "Java")]
+    Java,
+    #[serde(alias = "rb", alias = "Ruby")]
+    Ruby,
+    #[serde(alias = "R")]
+    R,
+    #[serde(alias = "rs", alias = "Rust")]
+    Rust,
 }
 
 impl Language {
@@ -41,6 +53,12 @@ impl Language {
             Self::JavaScript => "javascript",
             Self::TypeScript => "typescript",
             Self::Bash => "bash",
+            Self::Go => "go",
+            Self::Cpp => "cpp",
+            Self::Java => "java",
+            Self::Ruby => "ruby",
+            Self::R => "r",
+            Self::Rust => "rust",
         }
     }
 }
@@ -96,6 +114,40 @@ pub struct ExecuteRequest {
     pub cell_id: Option<CellId>,
     /// Set in the interpreter from here on.
     pub env: BTreeMap<String, String>,
+    /// What the code reads from standard input. With `stdin_open` it comes first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<String>,
+    /// Keep standard input open for `…/stdin`, and tell by an event when the code asks. Otherwise it
+    /// ends behind `stdin`.
+    pub stdin_open: bool,
+}
+
+/// `POST /sessions/{id}/cells/{cell_id}/stdin`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CellInput {
+    /// A line: its end is added, unless it is there or `eof` comes instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Nothing comes behind it.
+    pub eof: bool,
+}
+
+impl CellInput {
+    pub fn validate(&self) -> Result<(), Faults> {
+        let mut faults = Faults::default();
+        faults.require(self.text.is_some() || self.eof, "text", "is required, or `eof`");
+        faults.into_result()
+    }
+
+    /// The bytes that the code reads.
+    pub fn into_bytes(self) -> Vec<u8> {
+        let Some(mut text) = self.text else { return Vec::new() };
+        if !self.eof && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text.into_bytes()
+    }
 }
 
 impl ExecuteRequest {
@@ -111,6 +163,11 @@ impl ExecuteRequest {
         });
         faults.require(named, "context", "must be 1 to 64 letters, digits, `-` and `_`");
         check_env("env", &self.env, &mut faults);
+        let given = self.stdin.as_ref().map_or(0, String::len) as u64;
+        let most = format!("is longer than {MAX_STDIN_BYTES} bytes");
+        faults.require(given <= MAX_STDIN_BYTES, "stdin", most);
+        let reachable = !self.stdin_open || self.stream || self.cell_id.is_some();
+        faults.require(reachable, "stdin_open", "needs `stream` or a `cell_id` to be answered by");
         faults.into_result()
     }
 }
@@ -202,6 +259,14 @@ pub enum Rich {
         metadata: BTreeMap<String, Value>,
     },
     Error(CodeError),
+    /// The code waits for a line. Not a result: it is told to whoever follows the events.
+    Stdin {
+        #[serde(default)]
+        prompt: String,
+        /// What is typed shall not be seen.
+        #[serde(default)]
+        hidden: bool,
+    },
 }
 
 /// `GET /sessions`.

@@ -98,6 +98,10 @@ caller_id!(
     CellId
 );
 caller_id!(
+    /// A terminal in a session.
+    TerminalId
+);
+caller_id!(
     /// A provider of models, as the operator calls it.
     ProviderName
 );
@@ -117,7 +121,7 @@ macro_rules! drawn_id {
     )*};
 }
 
-drawn_id!(SandboxId, SessionId, CellId);
+drawn_id!(SandboxId, SessionId, CellId, TerminalId);
 
 #[cfg(test)]
 mod tests {

@@ -21,11 +21,13 @@
 
 pub mod files;
 pub mod kernel;
+pub mod terminal;
 
 use crate::landlock::Landlock;
 use files::{FileNews, FileOrder};
 use kernel::{KernelEnd, ToKernels};
 use serde::{Deserialize, Serialize};
+use terminal::{FromTerminals, TerminalStatus, ToTerminals};
 
 /// Both ends must speak the same version: the agent's binary is mounted by the host that runs it,
 /// and only an upgrade of the host under a living sandbox can make them differ.
@@ -132,6 +134,8 @@ pub struct ExecStatus {
     pub stderr: u64,
     /// The name of a cell; a command has none.
     pub cell: Option<String>,
+    /// The bytes that a cell was given so far, if it can be given more.
+    pub stdin: Option<u64>,
 }
 
 /// Where the host wants each command's output to go on.
@@ -206,6 +210,7 @@ pub enum ToAgent {
     },
     Ping,
     Kernels(ToKernels),
+    Terminals(ToTerminals),
     /// Begins a call about the files of a session, or goes on with one.
     Files {
         request: RequestId,
@@ -220,6 +225,7 @@ pub enum FromAgent {
         execs: Vec<ExecStatus>,
         /// The kernels that are there, dead ones that nobody was told of included.
         kernels: Vec<String>,
+        terminals: Vec<TerminalStatus>,
         /// What stands around each command that it starts.
         landlock: Landlock,
     },
@@ -252,6 +258,7 @@ pub enum FromAgent {
         outcome: Result<Truncation, FileError>,
     },
     Pong,
+    Terminals(FromTerminals),
     Files {
         request: RequestId,
         news: FileNews,

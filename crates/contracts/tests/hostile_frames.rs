@@ -1,10 +1,14 @@
 //! The host reads frames from a peer that shares its user with hostile code. Whatever the bytes, it
 //! gets a message or an error, never a panic, and never allocates for what was not sent.
 
-use contracts::landlock::Landlock;
-use contracts::link::{
-    End, ExecStatus, Exited, FromAgent, MAX_FRAME_BYTES, Stream, Truncation, decode, encode,
-    frame_length,
+use contracts::{
+    TerminalId,
+    landlock::Landlock,
+    link::{
+        End, ExecStatus, Exited, FromAgent, MAX_FRAME_BYTES, Stream, Truncation, decode, encode,
+        frame_length,
+        terminal::{FromTerminals, Size, TerminalStatus},
+    },
 };
 
 /// A small generator with a fixed seed: a failure can be repeated.
@@ -45,10 +49,23 @@ fn corpus() -> Vec<Vec<u8>> {
                 stdout: 9,
                 stderr: 9,
                 cell: Some("c".to_owned()),
+                stdin: Some(3),
             }],
             kernels: vec!["python".to_owned()],
+            terminals: vec![TerminalStatus {
+                terminal: TerminalId::new("t").unwrap(),
+                from: 1,
+                given: 2,
+                taken: 1,
+                size: Size { rows: 24, cols: 80 },
+            }],
             landlock: Landlock::Abi(5),
         },
+        FromAgent::Terminals(FromTerminals::Output {
+            terminal: TerminalId::new("t").unwrap(),
+            at: 7,
+            data: vec![b'x'; 300],
+        }),
         FromAgent::Output { exec: 3, stream: Stream::Stdout, offset: 7, data: vec![b'x'; 300] },
         FromAgent::Exited { exec: 3, exited },
         FromAgent::File {

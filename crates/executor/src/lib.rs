@@ -12,6 +12,7 @@ pub mod podman;
 pub mod sandbox;
 mod seccomp;
 pub mod shape;
+pub mod terminal;
 mod tls_gate;
 
 pub use engine::{Engine, EngineKind, Found, Labels, PinnedImage};
@@ -21,4 +22,5 @@ pub use sandbox::{
     Collected, CollectedFile, Counters, Enclosure, Exec, ExecEvent, Places, Sandbox,
 };
 pub use shape::{Shape, ShapeKey};
+pub use terminal::{TerminalEvent, TerminalEvents};
 pub use tls_gate::TlsGate;

@@ -7,6 +7,7 @@
 
 mod call;
 mod routes;
+mod terminals;
 
 use crate::LinkError;
 pub(crate) use call::Call;
@@ -16,6 +17,7 @@ use contracts::link::{
     files::FileOrder,
     frame_length,
     kernel::{Cell, MAX_DISPLAY_BYTES, MAX_KERNELS, MAX_NAME_BYTES, ToKernels},
+    terminal::TerminalStatus,
 };
 pub use routes::ExecEvent;
 pub(crate) use routes::FileEvent;
@@ -24,6 +26,8 @@ use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+pub use terminals::TerminalEvent;
+use terminals::TerminalRoutes;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     sync::{mpsc, watch},
@@ -54,6 +58,7 @@ pub(crate) struct Link {
 pub(crate) struct Adopted {
     pub(crate) execs: HashMap<ExecId, (ExecStatus, mpsc::Receiver<ExecEvent>)>,
     pub(crate) kernels: Vec<String>,
+    pub(crate) terminals: Vec<(TerminalStatus, mpsc::Receiver<TerminalEvent>)>,
     pub(crate) landlock: Landlock,
 }
 
@@ -66,7 +71,7 @@ impl Link {
         let (reader, mut writer) = tokio::io::split(stream);
         let mut reader = BufReader::with_capacity(128 << 10, reader);
         let hello = read_frame(&mut reader).await?;
-        let FromAgent::Hello { version, execs, kernels, landlock } = hello else {
+        let FromAgent::Hello { version, execs, kernels, terminals, landlock } = hello else {
             return Err(LinkError::Protocol("it did not begin with hello"));
         };
         if version != VERSION {
@@ -78,12 +83,17 @@ impl Link {
             return Err(LinkError::Protocol("it has too many kernels, or names that are too long"));
         }
         let mut routes = Routes::default();
-        let mut adopted = Adopted { execs: HashMap::new(), kernels, landlock };
+        let mut adopted =
+            Adopted { execs: HashMap::new(), kernels, terminals: Vec::new(), landlock };
         let mut resume = Vec::new();
         for status in execs {
             let receiver = routes.expect_exec(status.exec, ADOPTED_BYTES)?;
             resume.push(Resume { exec: status.exec, stdout: 0, stderr: 0, display: 0 });
             adopted.execs.insert(status.exec, (status, receiver));
+        }
+        for status in terminals {
+            let receiver = routes.terminals.expect(&status)?;
+            adopted.terminals.push((status, receiver));
         }
         let welcome = encode(&ToAgent::Welcome { version: VERSION, resume })?;
         writer.write_all(&welcome).await?;
@@ -153,6 +163,11 @@ impl Link {
 
     pub(crate) fn is_lost(&self) -> bool {
         self.routes().is_lost()
+    }
+
+    /// One change of what is known of the terminals.
+    pub(crate) fn with_terminals<T>(&self, change: impl FnOnce(&mut TerminalRoutes) -> T) -> T {
+        change(&mut self.routes().terminals)
     }
 
     /// Returns when the link is lost.

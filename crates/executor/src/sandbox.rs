@@ -26,7 +26,7 @@ use contracts::{
     },
     sandbox::path,
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::UnixListener,
@@ -184,6 +184,14 @@ impl Sandbox {
         self.enclosure.places()
     }
 
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    pub(crate) fn adopted(&self) -> MutexGuard<'_, Adopted> {
+        self.adopted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What its agent puts around each command.
     pub fn landlock(&self) -> Landlock {
         self.landlock
@@ -196,15 +204,14 @@ impl Sandbox {
 
     /// The commands of an earlier life of the node, each once. Their output comes from the start.
     pub fn adopted_execs(&self) -> Vec<(ExecStatus, Exec)> {
-        let mut adopted = self.adopted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut adopted = self.adopted();
         let exec = |(id, (status, events))| (status, Exec { id, events });
         adopted.execs.drain().map(exec).collect()
     }
 
     /// The kernels of an earlier life of the node, once.
     pub fn adopted_kernels(&self) -> Vec<String> {
-        let mut adopted = self.adopted.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut adopted.kernels)
+        std::mem::take(&mut self.adopted().kernels)
     }
 
     pub async fn start(&self, command: Command) -> Result<Exec, LinkError> {

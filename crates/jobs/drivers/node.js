@@ -121,10 +121,19 @@ async function run(code, name) {
   throw exception ? await valueOf(exception) : new Error(text);
 }
 
+// A new one for each cell: one that has met its end would have nothing for the next.
+let stdin;
+Object.defineProperty(process, 'stdin', {
+  configurable: true,
+  enumerable: true,
+  get: () => (stdin ??= fs.createReadStream(null, { fd: 0, autoClose: false })),
+});
+
 let number = 0;
 async function cell(id, rich, dialect, code) {
   let status = 0;
   number += 1;
+  stdin = undefined;
   try {
     const source = dialect === 'typescript' ? withoutTypes(code) : code;
     const handle = await run(source, `cell-${number}`);

@@ -13,6 +13,7 @@ def main():
     import base64
     import builtins
     import fcntl
+    import getpass
     import importlib
     import inspect
     import json
@@ -53,6 +54,7 @@ def main():
             say("display " + json.dumps({"kind": kind, **fields}, default=repr) + "\n")
 
     ours = main.__code__.co_filename
+    stdin = {"stream": sys.stdin}
     mode = {"rich": False, "quiet": False}
     main_module = types.ModuleType("__main__")
     main_module.__builtins__ = builtins
@@ -160,6 +162,39 @@ def main():
             emit("display", data=data, metadata={})
             pyplot.close(figure)
 
+    # --- Standard input ---------------------------------------------------------------------
+
+    def asking(hidden, otherwise):
+        """A way to ask for a line that tells of it to who follows the events."""
+
+        def ask(prompt="", *rest, **more):
+            if sys.stdin is not stdin["stream"]:
+                # The code reads from something of its own.
+                return otherwise(prompt, *rest, **more)
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            question = {"kind": "stdin", "prompt": str(prompt)[:4096], "hidden": hidden}
+            say("display " + json.dumps(question) + "\n")
+            line = sys.stdin.readline()
+            if not line:
+                raise EOFError("EOF when reading a line")
+            return line[:-1] if line.endswith("\n") else line
+
+        return ask
+
+    asks = asking(False, builtins.input)
+    asks_hidden = asking(True, getpass.getpass)
+    reads, reads_hidden = builtins.input, getpass.getpass
+
+    def listen(wish):
+        """A new stream for who is given something: nothing is left in it of an earlier cell."""
+        if wish != "none" and sys.stdin is stdin["stream"]:
+            sys.stdin = stdin["stream"] = open(0, errors="replace", closefd=False)
+        if builtins.input in (asks, reads):
+            builtins.input = asks if wish == "open" else reads
+        if getpass.getpass in (asks_hidden, reads_hidden):
+            getpass.getpass = asks_hidden if wish == "open" else reads_hidden
+
     # --- Running code -----------------------------------------------------------------------
 
     loop = None
@@ -261,6 +296,11 @@ def main():
             own = own.tb_next
         if own is None and trace is not None and trace.tb_frame.f_code.co_filename == ours:
             return None
+        frame = own
+        while frame is not None:
+            if frame.tb_next is not None and frame.tb_next.tb_frame.f_code is asks.__code__:
+                frame.tb_next = None
+            frame = frame.tb_next
         return own
 
     def report(error):
@@ -334,8 +374,9 @@ def main():
                         sys.path.insert(1, folder)
                 importlib.invalidate_caches()
         elif word == "cell":
-            identity, wish, _dialect = first.split(" ")
+            identity, wish, _dialect, given = first.split(" ")
             mode["rich"] = wish == "rich"
+            listen(given)
             number += 1
             try:
                 code = run(second, f"<cell {number}>")

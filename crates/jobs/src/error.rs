@@ -32,6 +32,8 @@ pub enum JobError {
     Gone(SessionEnded),
     #[error("the job does not run")]
     NotRunning,
+    #[error("the code has ended, or its standard input is not open")]
+    NotReading,
     #[error("{what} is larger than {most} bytes")]
     TooLarge { what: &'static str, most: u64 },
     #[error("the libraries can't be installed: the client ended with {}", .0.exit_code)]
@@ -86,7 +88,7 @@ impl JobError {
                 ended_at: *at,
                 ..Problem::new(NotFound, 410, "Gone").with_detail(self.to_string())
             },
-            Self::NotRunning => {
+            Self::NotRunning | Self::NotReading => {
                 Problem::new(Validation, 409, "Not running").with_detail(self.to_string())
             }
             Self::TooLarge { .. } => {

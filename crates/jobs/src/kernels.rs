@@ -11,6 +11,7 @@
 mod cell;
 mod drivers;
 mod run;
+mod stdin;
 mod verdict;
 
 pub(crate) use cell::{CellEnd, LiveCell};
@@ -18,11 +19,14 @@ pub use cell::{CellEvent, CellNews};
 pub(crate) use drivers::Driver;
 pub(crate) use run::Order;
 
-use crate::JobError;
+use crate::{JobError, live::Plan};
 use contracts::{
-    CellId,
+    CellId, ImageRef,
     code::Language,
-    link::{End, kernel::Cell},
+    link::{
+        End,
+        kernel::{Cell, Input},
+    },
 };
 use executor::{LinkError, Sandbox};
 use std::{
@@ -50,6 +54,7 @@ pub(crate) type Env = Vec<(String, String)>;
 
 pub(crate) struct Kernels {
     sandbox: Arc<Sandbox>,
+    image: ImageRef,
     /// What a kernel starts with.
     env: Env,
     output_bytes: u64,
@@ -89,11 +94,12 @@ pub(crate) fn context_name(lang: Language, context: Option<&str>) -> String {
 }
 
 impl Kernels {
-    pub(crate) fn new(sandbox: Arc<Sandbox>, env: Env, output_bytes: u64) -> Self {
+    pub(crate) fn new(sandbox: Arc<Sandbox>, env: Env, plan: &Plan) -> Self {
         Self {
             sandbox,
+            image: plan.image.reference.clone(),
             env,
-            output_bytes,
+            output_bytes: plan.limits.output_bytes,
             oom_seen: AtomicU64::new(0),
             libraries: Mutex::default(),
             contexts: Mutex::default(),
@@ -137,7 +143,8 @@ impl Kernels {
         kernel: &mut Kernel,
     ) -> Result<(), LinkError> {
         if !kernel.runs {
-            let command = Driver::of(lang).command(self.env.clone(), &self.sandbox.places());
+            let places = self.sandbox.places();
+            let command = Driver::of(lang).command(name, &self.image, self.env.clone(), &places);
             self.sandbox.start_kernel(name, command).await?;
             kernel.runs = true;
         }
@@ -219,11 +226,13 @@ impl Kernels {
 /// Starts a kernel in a sandbox that waits for its owner, and hears from it that it runs.
 pub(crate) async fn begin(
     sandbox: &Sandbox,
+    image: &ImageRef,
     env: Env,
     lang: Language,
 ) -> Result<Option<End>, LinkError> {
     let kernel = context_name(lang, None);
-    sandbox.start_kernel(&kernel, Driver::of(lang).command(env, &sandbox.places())).await?;
+    let command = Driver::of(lang).command(&kernel, image, env, &sandbox.places());
+    sandbox.start_kernel(&kernel, command).await?;
     let cell = Cell {
         kernel,
         dialect: lang.name().to_owned(),
@@ -231,6 +240,7 @@ pub(crate) async fn begin(
         code: String::new(),
         env: Vec::new(),
         rich: false,
+        input: Input::None,
         output_bytes: 4096,
         display_bytes: 0,
         flood_bytes: 1 << 20,

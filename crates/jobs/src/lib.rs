@@ -32,5 +32,6 @@ pub use node::{Ended, JobQuery, Node};
 pub use pool::config::{ConfiguredShape, PoolConfig};
 pub use sandboxes::Owned;
 pub use sessions::{
-    CodeEnd, Download, Running, SessionEnded, SessionFiles, Upload, Uploaded, Watching,
+    Attachment, CodeEnd, Download, Running, SessionEnded, SessionFiles, TerminalNews, Upload,
+    Uploaded, Watching,
 };

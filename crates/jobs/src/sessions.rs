@@ -6,9 +6,11 @@ mod exec;
 mod files;
 mod libraries;
 mod lifetime;
+mod terminals;
 
 pub use code::{CodeEnd, Running};
 pub use files::{Download, SessionFiles, Upload, Uploaded, Watching};
+pub use terminals::{Attachment, TerminalNews};
 
 use crate::{
     JobError, Node, admission, door, help,
@@ -91,6 +93,7 @@ pub(crate) struct LiveSession {
     plan: Plan,
     sandbox: Arc<Sandbox>,
     kernels: Kernels,
+    terminals: terminals::Terminals,
     view: SessionView,
     metrics: Arc<Metrics>,
     activity: Mutex<Activity>,
@@ -319,7 +322,7 @@ impl Node {
             &reserved,
             &places,
         );
-        let kernels = Kernels::new(Arc::clone(&sandbox), env, plan.limits.output_bytes);
+        let kernels = Kernels::new(Arc::clone(&sandbox), env, &plan);
         let now = Instant::now();
         let activity = Activity {
             commands: 0,
@@ -331,6 +334,7 @@ impl Node {
         };
         let session = Arc::new(LiveSession {
             kernels,
+            terminals: Default::default(),
             request,
             request_hash,
             plan,
@@ -378,6 +382,7 @@ pub(crate) async fn take_up(node: &Node, row: SessionRow) -> Result<(), JobError
             for kernel in session.sandbox.adopted_kernels() {
                 session.kernels.there_is(&kernel, Vec::new());
             }
+            node.take_up_terminals(&session);
             for (status, command) in interrupted {
                 match session.kernels.take_up(&status) {
                     Some(cell) => {

@@ -55,6 +55,16 @@ async fn javascript(world: &mut World) {
     open(world, "javascript").await;
 }
 
+#[given(regex = r#"^a session of "(.*)"$"#)]
+async fn of_language(world: &mut World, lang: String) {
+    open(world, &lang).await;
+}
+
+#[given("a node whose Go is the image without one")]
+async fn without_go(world: &mut World) {
+    start_with(world, "SESSION_IMAGE_GO", crate::world::BASE.to_owned()).await;
+}
+
 #[given("a session of Python for data")]
 async fn python_for_data(world: &mut World) {
     start_with(world, "SESSION_IMAGE_PYTHON", DATA.to_owned()).await;
@@ -71,7 +81,7 @@ async fn executes_rich(world: &mut World, code: String) {
     execute(world, &code, json!({"rich": true})).await;
 }
 
-#[when(regex = r#"^it executes "(.*)" for at most (\d+) second$"#)]
+#[when(regex = r#"^it executes "(.*)" for at most (\d+) seconds?$"#)]
 async fn executes_limited(world: &mut World, code: String, seconds: u64) {
     execute(world, &code, json!({"timeout_seconds": seconds})).await;
 }
@@ -95,7 +105,11 @@ async fn executes_once(world: &mut World, code: String) {
 
 /// Sends code that prints `begun` and waits until it has.
 async fn begin(world: &mut World, code: &str, name: &str) {
-    let request = json!({"code": code, "cell_id": name}).to_string();
+    begin_with(world, code, name, false).await;
+}
+
+pub(super) async fn begin_with(world: &mut World, code: &str, name: &str, asks: bool) {
+    let request = json!({"code": code, "cell_id": name, "stdin_open": asks}).to_string();
     let (path, caller) = (format!("{}/execute", session(world)), world.node().caller.clone());
     world.waiting.spawn(async move { caller.post(&path, request).await });
     let cell = format!("{}/cells/{name}", session(world));
@@ -169,6 +183,13 @@ fn failed(world: &mut World, code: i64, text: String) {
     let answer = ended(world);
     assert_eq!(answer["exit_code"], code, "{answer}");
     assert!(answer["stderr"].as_str().expect("text").trim_end().ends_with(&text), "{answer}");
+}
+
+#[then(regex = r#"^the code failed with (\d+) and the word "(.*)"$"#)]
+fn failed_with_word(world: &mut World, code: i64, word: String) {
+    let answer = ended(world);
+    assert_eq!(answer["exit_code"], code, "{answer}");
+    assert!(answer["stderr"].as_str().expect("text").contains(&word), "{answer}");
 }
 
 #[then("nothing of ours is in its traceback")]
@@ -294,6 +315,12 @@ pub(crate) async fn start_with(world: &mut World, name: &str, value: String) {
     }
     world.settings.push((name.to_owned(), value));
     world.start().await;
+}
+
+#[given("a node at an address that stays")]
+async fn stays(world: &mut World) {
+    let address = world.node().caller.address.to_string();
+    start_with(world, "LISTEN_ADDR", address).await;
 }
 
 #[given("a node that lets local programs use sessions without a token")]

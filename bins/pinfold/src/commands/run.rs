@@ -153,7 +153,8 @@ async fn follow_once(
     last_id: &mut String,
     show: bool,
 ) -> anyhow::Result<Option<JobView>> {
-    let mut answer = client.stream(path, &[("last-event-id", last_id.clone())]).await?;
+    let after = [("last-event-id", last_id.clone())];
+    let mut answer = client.stream(path, &after).await?;
     let mut parser = Parser::default();
     while let Some(frame) = answer.response.frame().await {
         let Ok(data) = frame?.into_data() else { continue };

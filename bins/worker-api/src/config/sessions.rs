@@ -3,6 +3,9 @@
 use contracts::{Faults, ImageRef, code::Language};
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
+/// The image with a toolchain of every language that needs one.
+const POLYGLOT: &str = "localhost/pinfold/polyglot:latest";
+
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Jobs")]
 pub struct JobTimes {
@@ -79,6 +82,30 @@ pub struct SessionTimes {
     #[arg(long, env = "SESSION_IMAGE_BASH", default_value = "localhost/pinfold/base:latest")]
     session_image_bash: String,
 
+    /// The image of Go code in sessions.
+    #[arg(long, env = "SESSION_IMAGE_GO", default_value = POLYGLOT)]
+    session_image_go: String,
+
+    /// The image of C++ code in sessions.
+    #[arg(long, env = "SESSION_IMAGE_CPP", default_value = POLYGLOT)]
+    session_image_cpp: String,
+
+    /// The image of Java code in sessions.
+    #[arg(long, env = "SESSION_IMAGE_JAVA", default_value = POLYGLOT)]
+    session_image_java: String,
+
+    /// The image of Ruby code in sessions.
+    #[arg(long, env = "SESSION_IMAGE_RUBY", default_value = POLYGLOT)]
+    session_image_ruby: String,
+
+    /// The image of R code in sessions.
+    #[arg(long, env = "SESSION_IMAGE_R", default_value = POLYGLOT)]
+    session_image_r: String,
+
+    /// The image of Rust code in sessions.
+    #[arg(long, env = "SESSION_IMAGE_RUST", default_value = POLYGLOT)]
+    session_image_rust: String,
+
     /// Time limit of code in a session that asks for none, in seconds.
     #[arg(long, env = "SESSION_CODE_SECONDS", default_value_t = 300)]
     pub session_code_seconds: u64,
@@ -114,6 +141,12 @@ impl SessionTimes {
             (Language::JavaScript, "SESSION_IMAGE_NODE", &self.session_image_node),
             (Language::TypeScript, "SESSION_IMAGE_NODE", &self.session_image_node),
             (Language::Bash, "SESSION_IMAGE_BASH", &self.session_image_bash),
+            (Language::Go, "SESSION_IMAGE_GO", &self.session_image_go),
+            (Language::Cpp, "SESSION_IMAGE_CPP", &self.session_image_cpp),
+            (Language::Java, "SESSION_IMAGE_JAVA", &self.session_image_java),
+            (Language::Ruby, "SESSION_IMAGE_RUBY", &self.session_image_ruby),
+            (Language::R, "SESSION_IMAGE_R", &self.session_image_r),
+            (Language::Rust, "SESSION_IMAGE_RUST", &self.session_image_rust),
         ];
         let mut images = BTreeMap::new();
         for (language, name, image) in by_language {

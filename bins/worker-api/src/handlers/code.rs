@@ -2,13 +2,13 @@
 
 use crate::{
     code_events,
-    problem::{Answer, ApiError, json, problem},
+    problem::{Answer, ApiError, full, json, problem},
     request::{self, Query},
     server::Front,
 };
 use contracts::{
     CellId, SessionId,
-    code::{ExecuteRequest, KernelRequest, OpenRequest},
+    code::{CellInput, ExecuteRequest, KernelRequest, OpenRequest},
     session::RenewRequest,
 };
 use hyper::{
@@ -95,6 +95,17 @@ pub(super) async fn events(
     Ok(code_events::stream(running, after, heartbeat(front)))
 }
 
+pub(super) async fn stdin(
+    front: &Front,
+    id: SessionId,
+    cell: CellId,
+    request: Request<Incoming>,
+) -> Result<Answer, ApiError> {
+    let input: CellInput = request::json(request, front.config.listen.max_body_bytes).await?;
+    front.node.cell_stdin(&id, &cell, input).await?;
+    Ok(full(StatusCode::NO_CONTENT, "text/plain", ""))
+}
+
 pub(super) async fn interrupt(
     front: &Front,
     id: SessionId,
@@ -131,7 +142,7 @@ async fn code(front: &Front, request: Request<Incoming>) -> Result<ExecuteReques
 }
 
 /// A body that may be left out.
-async fn or_default<T>(front: &Front, request: Request<Incoming>) -> Result<T, ApiError>
+pub(super) async fn or_default<T>(front: &Front, request: Request<Incoming>) -> Result<T, ApiError>
 where
     T: Default + serde::de::DeserializeOwned,
 {

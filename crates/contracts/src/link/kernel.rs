@@ -25,13 +25,18 @@ pub const MAX_CODE_BYTES: usize = 768 << 10;
 /// Bytes of rich results that one cell may deliver.
 pub const MAX_DISPLAY_BYTES: u64 = 8 << 20;
 
+/// Bytes of standard input that one cell may be given in all. The agent keeps what was not read yet,
+/// and this is less than what makes it stop listening.
+pub const MAX_STDIN_BYTES: u64 = 768 << 10;
+
 /// The descriptors that a kernel's driver finds open.
 pub const REQUESTS_FD: i32 = 3;
 pub const EVENTS_FD: i32 = 4;
 
 /// What the agent gives a driver to read: fields that each end with a NUL, three to a request.
 pub mod request {
-    /// `cell`; the cell's number, `rich` or `plain`, and the dialect, with a space between; the code.
+    /// `cell`; the cell's number, `rich` or `plain`, the dialect, and what standard input is, with a
+    /// space between; the code.
     pub const CELL: &str = "cell";
     /// `env`, a variable's name, its value.
     pub const ENV: &str = "env";
@@ -60,12 +65,36 @@ pub struct Cell {
     pub env: Vec<(String, String)>,
     /// Rich results are wanted.
     pub rich: bool,
+    pub input: Input,
     pub output_bytes: u64,
     pub display_bytes: u64,
     /// Bytes over all streams after which the cell is interrupted as a flood.
     pub flood_bytes: u64,
     /// As a command's: interrupted first, and killed with its kernel if that does not help.
     pub backstop_ms: u64,
+}
+
+/// What a cell reads from its standard input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Input {
+    /// The end, at once.
+    #[default]
+    None,
+    /// What the host sends, and then the end.
+    Given,
+    /// What somebody types who is told when the code asks.
+    Open,
+}
+
+impl Input {
+    /// As a driver is told it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Given => "given",
+            Self::Open => "open",
+        }
+    }
 }
 
 /// How a kernel came to its end.

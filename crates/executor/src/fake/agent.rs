@@ -120,6 +120,7 @@ impl Agent {
             stdout: run.program.stdout.len() as u64,
             stderr: run.program.stderr.len() as u64,
             cell: run.cell.clone(),
+            stdin: None,
         };
         self.memory().execs.iter().map(status).collect()
     }
@@ -195,9 +196,10 @@ async fn converse(agent: Arc<Agent>, stream: DuplexStream) -> Option<()> {
             }
         }
     });
-    let (execs, kernels) = (agent.statuses(), Vec::new());
-    let landlock = Landlock::Off;
-    say.send(FromAgent::Hello { version: VERSION, execs, kernels, landlock }).await.ok()?;
+    let (execs, kernels, terminals) = (agent.statuses(), Vec::new(), Vec::new());
+    let (version, landlock) = (VERSION, Landlock::Off);
+    let hello = FromAgent::Hello { version, execs, kernels, terminals, landlock };
+    say.send(hello).await.ok()?;
     loop {
         let mut head = [0; 4];
         reader.read_exact(&mut head).await.ok()?;
@@ -244,7 +246,7 @@ async fn converse(agent: Arc<Agent>, stream: DuplexStream) -> Option<()> {
                 tasks.spawn(report(Arc::clone(&agent), exec, say.clone()));
             }
             ToAgent::Kernels(ToKernels::Start { .. } | ToKernels::End { .. }) => {}
-            ToAgent::Stdin { .. } | ToAgent::StdinEnd { .. } => {}
+            ToAgent::Stdin { .. } | ToAgent::StdinEnd { .. } | ToAgent::Terminals(_) => {}
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Who waits for what on one link, and the checks that a frame must pass to reach them.
 
+use super::terminals::{TerminalEvent, TerminalRoutes};
 use crate::LinkError;
 use contracts::link::{
     ExecId, Exited, FileError, FromAgent, RequestId, Stream, Truncation,
@@ -39,6 +40,7 @@ pub(crate) enum FileEvent {
 pub(crate) struct Routes {
     execs: HashMap<ExecId, ExecRoute>,
     requests: HashMap<RequestId, RequestRoute>,
+    pub(crate) terminals: TerminalRoutes,
     calls: HashMap<RequestId, mpsc::Sender<FileNews>>,
     pongs: Vec<oneshot::Sender<()>>,
     next_exec: ExecId,
@@ -65,6 +67,7 @@ struct RequestRoute {
 pub(crate) enum Delivery {
     Exec(mpsc::Sender<ExecEvent>, ExecEvent),
     File(mpsc::Sender<FileEvent>, FileEvent),
+    Terminal(mpsc::Sender<TerminalEvent>, TerminalEvent),
 }
 
 impl Delivery {
@@ -73,6 +76,7 @@ impl Delivery {
         match self {
             Self::Exec(to, event) => drop(to.send(event).await),
             Self::File(to, event) => drop(to.send(event).await),
+            Self::Terminal(to, event) => drop(to.send(event).await),
         }
     }
 }
@@ -145,6 +149,7 @@ impl Routes {
         self.lost = true;
         self.execs.clear();
         self.requests.clear();
+        self.terminals.lose();
         self.calls.clear();
         self.pongs.clear();
     }
@@ -167,6 +172,10 @@ impl Routes {
                     let _unheard = pong.send(());
                 }
                 Ok(None)
+            }
+            FromAgent::Terminals(message) => {
+                let delivery = self.terminals.route(message)?;
+                Ok(delivery.map(|(to, event)| Delivery::Terminal(to, event)))
             }
             FromAgent::Started { exec } => Ok(self
                 .execs

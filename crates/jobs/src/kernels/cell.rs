@@ -1,5 +1,6 @@
 //! One piece of code: what came of it so far, in order, and its end.
 
+use super::stdin::CellStdin;
 use contracts::{
     CellId,
     code::{ExecuteResponse, Rich},
@@ -43,6 +44,7 @@ pub(crate) struct LiveCell {
     /// Of the request; absent where only the agent knew it.
     pub(crate) request_hash: Option<[u8; 32]>,
     kernel: String,
+    pub(crate) stdin: CellStdin,
     interrupted: AtomicBool,
     log: Mutex<Log>,
     changed: watch::Sender<()>,
@@ -94,11 +96,17 @@ fn unfinished(bytes: &[u8]) -> usize {
 }
 
 impl LiveCell {
-    pub(crate) fn new(id: CellId, kernel: String, request_hash: Option<[u8; 32]>) -> Self {
+    pub(crate) fn new(
+        id: CellId,
+        kernel: String,
+        request_hash: Option<[u8; 32]>,
+        stdin: CellStdin,
+    ) -> Self {
         Self {
             id,
             request_hash,
             kernel,
+            stdin,
             interrupted: AtomicBool::new(false),
             log: Mutex::default(),
             changed: watch::Sender::new(()),
@@ -164,6 +172,7 @@ impl LiveCell {
     pub(super) fn end(&self, end: CellEnd) {
         // The first end is the end.
         self.log().end.get_or_insert(end);
+        self.stdin.close();
         self.changed.send_replace(());
     }
 
@@ -214,6 +223,8 @@ impl Log {
         let mut rest = &lines[..];
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             match serde_json::from_slice::<Rich>(&rest[..end]) {
+                // Questions are bounded by their bytes: code that is not heard would wait in vain.
+                Ok(question @ Rich::Stdin { .. }) => self.events.push(CellEvent::Rich(question)),
                 Ok(rich) if self.results < MAX_RESULTS => {
                     self.results += 1;
                     self.events.push(CellEvent::Rich(rich));
@@ -245,7 +256,12 @@ mod tests {
     use super::*;
 
     fn cell() -> LiveCell {
-        LiveCell::new(CellId::new("c").unwrap(), "python".to_owned(), None)
+        LiveCell::new(
+            CellId::new("c").unwrap(),
+            "python".to_owned(),
+            None,
+            CellStdin::of(&Default::default()),
+        )
     }
 
     #[test]

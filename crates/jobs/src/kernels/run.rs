@@ -4,6 +4,7 @@ use super::{
     Context, Driver, Kernels, SIGINT,
     cell::{CellEnd, LiveCell},
     context_name, lock,
+    stdin::CellStdin,
     verdict::{Circumstances, answer},
 };
 use crate::{
@@ -12,10 +13,10 @@ use crate::{
 };
 use contracts::{
     CellId, Faults,
-    code::{ExecuteRequest, Language},
+    code::{CellInput, ExecuteRequest, Language},
     link::{
         End as Ended, ExecStatus, Exited,
-        kernel::{Cell, MAX_DISPLAY_BYTES},
+        kernel::{Cell, Input, MAX_DISPLAY_BYTES},
     },
 };
 use executor::Exec;
@@ -31,6 +32,9 @@ const INTERRUPT_GRACE: Duration = Duration::from_secs(2);
 
 /// The agent's own deadline comes so long after the host's, which it only backs.
 const BACKSTOP: Duration = Duration::from_secs(30);
+
+/// Of the lines by which code asks, where no results are wanted.
+const QUESTION_BYTES: u64 = 256 << 10;
 
 /// What one cell is to be run with.
 pub(crate) struct Order {
@@ -62,7 +66,8 @@ impl Kernels {
             return Err(JobError::Full { retry_after_s: 1 });
         }
         let id = request.cell_id.clone().unwrap_or(drawn);
-        let cell = Arc::new(LiveCell::new(id, name, Some(hash)));
+        let stdin = CellStdin::of(request);
+        let cell = Arc::new(LiveCell::new(id, name, Some(hash), stdin));
         self.remember(Arc::clone(&cell));
         Ok((cell, Some(context)))
     }
@@ -114,13 +119,17 @@ impl Kernels {
                 code: order.request.code.clone(),
                 env,
                 rich: order.request.rich,
+                input: input(&order.request),
                 output_bytes: self.output_bytes,
-                display_bytes: if order.request.rich { MAX_DISPLAY_BYTES } else { 0 },
+                display_bytes: display_bytes(&order.request),
                 flood_bytes: order.flood_bytes,
                 backstop_ms: (order.timeout + BACKSTOP).as_millis() as u64,
             })
             .await?;
         cell.runs_as(exec.id());
+        if order.request.stdin.is_some() || order.request.stdin_open {
+            cell.stdin.begin(&self.sandbox, exec.id()).await?;
+        }
         let never = CancellationToken::new();
         let watch = Watch {
             sandbox: &self.sandbox,
@@ -165,13 +174,20 @@ impl Kernels {
         Ok(CellEnd::Answer(Arc::new(told)))
     }
 
+    /// A line for a cell that reads, or will.
+    pub(crate) async fn feed(&self, id: &CellId, input: CellInput) -> Result<(), JobError> {
+        let cell = self.cell(id).ok_or(JobError::NotFound("cell"))?;
+        cell.stdin.feed(&self.sandbox, input).await
+    }
+
     /// A cell of an earlier life of the node: it goes on, or its end is there. Its caller is gone, and
     /// may ask again by its name.
     pub(crate) fn take_up(&self, status: &ExecStatus) -> Option<(Arc<LiveCell>, Arc<Context>)> {
         let (kernel, id) = status.cell.as_deref()?.split_once('/')?;
         let id = CellId::new(id).ok()?;
         let context = self.context(kernel).ok()?;
-        let cell = Arc::new(LiveCell::new(id, kernel.to_owned(), None));
+        let stdin = CellStdin::taken_up(status.exec, status.stdin);
+        let cell = Arc::new(LiveCell::new(id, kernel.to_owned(), None, stdin));
         cell.runs_as(status.exec);
         self.remember(Arc::clone(&cell));
         Some((cell, context))
@@ -212,6 +228,23 @@ impl Kernels {
         let about = Circumstances { rich, named: true, interrupted, ..Circumstances::default() };
         cell.end(CellEnd::Answer(Arc::new(answer(cell, &exited, about))));
         lock(&self.kept).push_back(exec.id());
+    }
+}
+
+fn input(request: &ExecuteRequest) -> Input {
+    match (&request.stdin, request.stdin_open) {
+        (_, true) => Input::Open,
+        (Some(_), false) => Input::Given,
+        (None, false) => Input::None,
+    }
+}
+
+/// What the driver may say beside the output: results, or only that the code asks for a line.
+fn display_bytes(request: &ExecuteRequest) -> u64 {
+    match (request.rich, request.stdin_open) {
+        (true, _) => MAX_DISPLAY_BYTES,
+        (false, true) => QUESTION_BYTES,
+        (false, false) => 0,
     }
 }
 

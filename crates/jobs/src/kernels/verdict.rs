@@ -140,6 +140,7 @@ pub(super) fn answer(cell: &LiveCell, exited: &Exited, about: Circumstances) -> 
                 error = Some(of_code);
                 continue;
             }
+            Rich::Stdin { .. } => continue,
         };
         results.push(Bundle { kind, data, metadata });
     }

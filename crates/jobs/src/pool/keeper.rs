@@ -299,7 +299,8 @@ async fn prove(sandbox: &Sandbox, shape: &Shape, warm_up: Vec<String>) -> Result
     }
     timeout(PING_LIMIT, sandbox.ping()).await.map_err(|_| MakeError::Silent)??;
     if let Some(lang) = shape.kernel {
-        let begun = kernels::begin(sandbox, environment(sandbox, shape), lang);
+        let env = environment(sandbox, shape);
+        let begun = kernels::begin(sandbox, &shape.image.reference, env, lang);
         match timeout(WARM_UP_LIMIT, begun).await.map_err(|_| MakeError::WarmUp(None))?? {
             Some(End::Code(0)) => {}
             other => return Err(MakeError::WarmUp(other)),

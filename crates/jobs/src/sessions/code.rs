@@ -9,10 +9,10 @@ use crate::{
     sandboxes::{Owned, draw_bytes},
 };
 use contracts::{
-    CellId, SessionId, TaskId, Version,
+    CellId, Faults, SessionId, TaskId, Version,
     code::{
-        ExecuteRequest, ExecuteResponse, KernelRequest, Language, OpenRequest, OpenResponse,
-        OpenSession, OpenSessions,
+        CellInput, ExecuteRequest, ExecuteResponse, KernelRequest, Language, OpenRequest,
+        OpenResponse, OpenSession, OpenSessions,
     },
     problem::Problem,
     sandbox::SandboxSpec,
@@ -155,6 +155,7 @@ impl Node {
         if self.is_draining() {
             return Err(JobError::Draining);
         }
+        without_open_stdin(&request)?;
         let order = self.order(request, None)?;
         let spec = self.code_sandbox(order.lang, Default::default());
         let libraries = Libraries::of(order.lang, &order.request.libraries)?;
@@ -191,7 +192,7 @@ impl Node {
             &places,
         );
         let sandbox = Arc::clone(&claim.sandbox);
-        let kernels = Kernels::new(Arc::clone(&sandbox), env, plan.limits.output_bytes);
+        let kernels = Kernels::new(Arc::clone(&sandbox), env, &plan);
         if claim.warm {
             kernels.there_is(&context_name(order.lang, None), owned(ids));
         }
@@ -231,6 +232,19 @@ impl Node {
     pub async fn cell(&self, id: &SessionId, cell: &CellId) -> Result<Running, JobError> {
         let session = self.code_session(id).await?;
         session.kernels.cell(cell).map(Running).ok_or(JobError::NotFound("cell"))
+    }
+
+    /// A line for code that reads, or will. It waits for the code as on a terminal.
+    pub async fn cell_stdin(
+        &self,
+        id: &SessionId,
+        cell: &CellId,
+        input: CellInput,
+    ) -> Result<(), JobError> {
+        input.validate().map_err(JobError::Invalid)?;
+        let session = self.code_session(id).await?;
+        let _busy = Busy::begin(&session).await?;
+        session.kernels.feed(cell, input).await
     }
 
     /// Interrupts what an interpreter runs, if it runs something.
@@ -288,4 +302,10 @@ fn which_context(session: &LiveSession, which: &KernelRequest) -> String {
 
 fn task() -> Result<TaskId, JobError> {
     TaskId::new(TASK).map_err(|e| JobError::fault("id", e))
+}
+
+fn without_open_stdin(request: &ExecuteRequest) -> Result<(), JobError> {
+    let mut faults = Faults::default();
+    faults.require(!request.stdin_open, "stdin_open", "needs a session to be answered in");
+    faults.into_result().map_err(JobError::Invalid)
 }

@@ -92,7 +92,7 @@ async fn run(
     Ok(ExecResponse { version: Version, session_id: session.view.session_id.clone(), outcome })
 }
 
-fn command(session: &LiveSession, request: &ExecRequest, flood_bytes: u64) -> Command {
+pub(super) fn command(session: &LiveSession, request: &ExecRequest, flood_bytes: u64) -> Command {
     let places = session.sandbox.places();
     let reserved = prepare::reserved(&places, ids(&session.view));
     let mut asked = session.request.sandbox.env.clone();
