@@ -78,12 +78,14 @@ pub fn check_libraries(lang: Language, libraries: &[String], faults: &mut Faults
         let is_name = match lang {
             Language::Python => is_requirement(library),
             Language::JavaScript | Language::TypeScript => is_npm_spec(library),
-            Language::Bash => false,
+            _ => false,
         };
         if library.len() > MAX_LIBRARY_BYTES || !is_name {
             let message = match lang {
-                Language::Bash => "can't be installed for bash",
-                _ => "must be a package's name, with its version at most",
+                Language::Python | Language::JavaScript | Language::TypeScript => {
+                    "must be a package's name, with its version at most"
+                }
+                _ => "can't be installed for this language",
             };
             faults.add(format!("libraries[{index}]"), message);
         }
