@@ -13,7 +13,7 @@ Feature: Code in languages whose programs end
     Examples:
       | lang | writes | reads |
       | go   | package main; import ("fmt"; "os"); func main() { os.WriteFile("f", []byte("kept"), 0644); fmt.Println("hello", 6*7) } | package main; import ("fmt"; "os"); func main() { b, _ := os.ReadFile("f"); fmt.Println(string(b)) } |
-      | c++  | #include <fstream>\n#include <iostream>\nint main() { std::ofstream("f") << "kept"; std::cout << "hello " << 6 * 7 << std::endl; } | #include <fstream>\n#include <iostream>\nint main() { std::string s; std::ifstream("f") >> s; std::cout << s << std::endl; } |
+      | c++  | #include <fstream>\\n#include <iostream>\\nint main() { std::ofstream("f") << "kept"; std::cout << "hello " << 6 * 7 << std::endl; } | #include <fstream>\\n#include <iostream>\\nint main() { std::string s; std::ifstream("f") >> s; std::cout << s << std::endl; } |
       | ruby | File.write("f", "kept"); puts "hello #{6 * 7}" | puts File.read("f") |
       | r    | writeLines("kept", "f"); cat("hello", 6 * 7, fill = TRUE) | cat(readLines("f"), fill = TRUE) |
       | rust | fn main() { std::fs::write("f", "kept").unwrap(); println!("hello {}", 6 * 7); } | fn main() { println!("{}", std::fs::read_to_string("f").unwrap()); } |
@@ -55,5 +55,5 @@ Feature: Code in languages whose programs end
 
     Examples:
       | lang | loop                                | after                                   |
-      | cpp  | int main() { for (volatile int i = 0;; i++); } | #include <cstdio>\nint main() { puts("on"); } |
+      | cpp  | int main() { for (volatile int i = 0;; i++); } | #include <cstdio>\\nint main() { puts("on"); } |
       | ruby | loop {}                             | puts "on"                               |
