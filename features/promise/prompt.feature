@@ -7,7 +7,8 @@ Feature: A prompt before a session
     When somebody opens a prompt
     And they type "x = 41"
     And they type "for i in 'ab':\n    print(i * 3)\n"
-    Then they see "aaa\r\nbbb"
+    Then they see "aaa"
+    And they see "bbb"
     When they type "x + 1"
     Then they see "\n42"
     When they press Ctrl-D
