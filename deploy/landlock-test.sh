@@ -121,8 +121,10 @@ for case in "${cases[@]}"; do
   image=$(kernel "$release")
   log=$home/log.$release.$landlock
   began=$SECONDS
-  LD_LIBRARY_PATH=$libraries timeout "$limit_s" "$qemu" "${data[@]}" -M q35 -accel tcg,thread=multi \
-    -cpu max -smp 2 -m 1024 -nodefaults -no-reboot -display none -serial stdio -kernel "$image" \
+  # One processor, and none of the 16 byte exchanges: their emulation on two has crashed a kernel's
+  # allocator.
+  LD_LIBRARY_PATH=$libraries timeout "$limit_s" "$qemu" "${data[@]}" -M q35 -accel tcg,thread=single \
+    -cpu max,-cx16 -smp 1 -m 1024 -nodefaults -no-reboot -display none -serial stdio -kernel "$image" \
     -initrd "$home/initramfs.gz" \
     -append "console=ttyS0 quiet panic=-1 ${words/#-/} pinfold.landlock=$landlock" </dev/null >"$log" 2>&1 || true
   if ! tr -d '\r' <"$log" | grep -qx 'landlock-test: verdict 0'; then
