@@ -7,8 +7,7 @@ Feature: A prompt before a session
     When somebody opens a prompt
     And they type "x = 41"
     And they type "for i in 'ab':\n    print(i * 3)\n"
-    Then they see "aaa"
-    And they see "bbb"
+    Then they see "\nbbb"
     When they type "x + 1"
     Then they see "\n42"
     When they press Ctrl-D
