@@ -5,6 +5,7 @@ mod client;
 mod commands;
 mod dev_model;
 mod doctor;
+mod patience;
 mod sse;
 
 use clap::Parser;

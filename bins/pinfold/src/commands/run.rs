@@ -5,6 +5,7 @@ use super::jobs::encoded;
 use crate::{
     cli::Run,
     client::{Client, Refused},
+    patience::Patience,
     sse::{Event, Parser},
 };
 use anyhow::{Context, bail};
@@ -20,12 +21,8 @@ use contracts::{
 };
 use http_body_util::BodyExt;
 use hyper::Method;
-use std::{io::Write, path::Path, process::ExitCode, time::Duration};
+use std::{io::Write, path::Path, process::ExitCode};
 use tokio::io::AsyncReadExt;
-
-/// Tries to take up a stream of events that broke, and the longest pause between two.
-const RECONNECTS: u32 = 20;
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(client: &Client, options: Run) -> anyhow::Result<ExitCode> {
     let request = request(&options)?;
@@ -127,29 +124,13 @@ fn input_file(argument: &str) -> anyhow::Result<InputFile> {
 async fn follow_to_end(client: &Client, job_id: &str, show: bool) -> anyhow::Result<JobView> {
     let path = format!("/v1/worker/jobs/{}/events", encoded(job_id));
     let mut last_id = String::from("0-0");
-    let mut failures = 0;
+    let mut patience = Patience::default();
     loop {
         let before = last_id.clone();
         let followed = follow_once(client, &path, &mut last_id, show).await;
-        if last_id != before {
-            failures = 0;
+        if let Some(view) = patience.judge(last_id != before, followed).await? {
+            return Ok(view);
         }
-        match followed {
-            Ok(Some(view)) => return Ok(view),
-            Ok(None) => {}
-            // What the node says about the job will not change by asking again; that it is just
-            // starting or stopping will.
-            Err(error) if error.downcast_ref::<Refused>().is_some_and(Refused::is_final) => {
-                return Err(error);
-            }
-            Err(error) if failures >= RECONNECTS => return Err(error),
-            Err(_) => {}
-        }
-        failures += 1;
-        if failures > RECONNECTS {
-            bail!("the node ends the stream of events again and again");
-        }
-        tokio::time::sleep((Duration::from_millis(100) * failures).min(LONGEST_PAUSE)).await;
     }
 }
 

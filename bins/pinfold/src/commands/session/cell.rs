@@ -9,9 +9,10 @@ use super::{
 use crate::{
     cli::Look,
     client::{Client, Refused, Streaming},
+    patience::Patience,
     sse::{Event, Parser},
 };
-use anyhow::{Context, bail};
+use anyhow::Context;
 use contracts::{
     CellId,
     code::{CellInput, ExecuteRequest, ExecuteResponse, KernelNews},
@@ -20,11 +21,7 @@ use contracts::{
 use http_body_util::BodyExt;
 use hyper::Method;
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, time::Duration};
-
-/// Tries to take up a stream of events that broke, and the longest pause between two.
-const RECONNECTS: u32 = 20;
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+use std::collections::BTreeMap;
 
 /// The code that a shell gives who was refused.
 const REFUSED: u8 = 1;
@@ -82,7 +79,8 @@ impl<'a> Cells<'a> {
         editor: &mut Option<Editor>,
     ) -> anyhow::Result<u8> {
         let path = format!("{}/cells/{cell_id}/events", self.path);
-        let (mut stream, mut last_id, mut failures) = (Some(first), String::from("0"), 0);
+        let (mut stream, mut last_id) = (Some(first), String::from("0"));
+        let mut patience = Patience::default();
         loop {
             let before = last_id.clone();
             let answer = match stream.take() {
@@ -96,23 +94,9 @@ impl<'a> Cells<'a> {
                 Ok(answer) => self.follow_once(answer, cell_id, &mut last_id, editor).await,
                 Err(error) => Err(error),
             };
-            if last_id != before {
-                failures = 0;
+            if let Some(code) = patience.judge(last_id != before, followed).await? {
+                return Ok(code);
             }
-            match followed {
-                Ok(Some(code)) => return Ok(code),
-                Ok(None) => {}
-                Err(error) if error.downcast_ref::<Refused>().is_some_and(Refused::is_final) => {
-                    return Err(error);
-                }
-                Err(error) if failures >= RECONNECTS => return Err(error),
-                Err(_) => {}
-            }
-            failures += 1;
-            if failures > RECONNECTS {
-                bail!("the node ends the stream of events again and again");
-            }
-            tokio::time::sleep((Duration::from_millis(100) * failures).min(LONGEST_PAUSE)).await;
         }
     }
 

@@ -2,7 +2,7 @@
 //! until the program there ends. A connection that is lost is taken up where it broke.
 
 use super::path_of;
-use crate::{cli::Shell, client::Client, commands::jobs::encoded};
+use crate::{cli::Shell, client::Client, commands::jobs::encoded, patience::Patience};
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use contracts::{
@@ -15,17 +15,12 @@ use std::{
     io::{IsTerminal, Write},
     os::fd::AsFd,
     process::ExitCode,
-    time::Duration,
 };
 use tokio::{
     io::AsyncReadExt,
     signal::unix::{Signal, SignalKind, signal},
 };
 use tokio_tungstenite::tungstenite::Message;
-
-/// Tries to take up a connection that broke, and the longest pause between two.
-const RECONNECTS: u32 = 20;
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// The key that leaves the terminal to itself: Ctrl-].
 const LEAVE: u8 = 0x1d;
@@ -113,7 +108,7 @@ pub(super) async fn run(client: &Client, options: Shell) -> anyhow::Result<ExitC
 }
 
 async fn follow(client: &Client, path: &str) -> anyhow::Result<Parted> {
-    let (mut at, mut failures) = (None, 0);
+    let (mut at, mut patience) = (None, Patience::default());
     let mut resized = signal(SignalKind::window_change())?;
     let mut keys = tokio::io::stdin();
     loop {
@@ -125,11 +120,9 @@ async fn follow(client: &Client, path: &str) -> anyhow::Result<Parted> {
             Err(error) if error.is::<crate::client::Refused>() => return Err(error),
             Err(error) => Some(error),
         };
-        failures = if at == before { failures + 1 } else { 1 };
-        if failures > RECONNECTS {
+        if !patience.lasts(at != before).await {
             return Err(error.unwrap_or_else(|| anyhow::anyhow!("the node can't be reached")));
         }
-        tokio::time::sleep((Duration::from_millis(100) * failures).min(LONGEST_PAUSE)).await;
     }
 }
 
