@@ -124,6 +124,24 @@ pub struct Exited {
     pub artifacts: bool,
 }
 
+impl Exited {
+    /// An end of which nothing else is known.
+    pub fn bare(end: End) -> Self {
+        Self {
+            end,
+            killed_by: None,
+            stdout_bytes: 0,
+            stderr_bytes: 0,
+            display_bytes: 0,
+            wall_us: 0,
+            cpu_us: 0,
+            max_rss_bytes: 0,
+            disk_full: false,
+            artifacts: false,
+        }
+    }
+}
+
 /// A command that the agent knows of, as it says after a reconnect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecStatus {

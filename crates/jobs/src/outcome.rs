@@ -180,23 +180,8 @@ fn without_unfinished(bytes: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
-    fn exited(end: End) -> Exited {
-        Exited {
-            end,
-            killed_by: None,
-            stdout_bytes: 0,
-            stderr_bytes: 0,
-            display_bytes: 0,
-            wall_us: 0,
-            cpu_us: 0,
-            max_rss_bytes: 0,
-            disk_full: false,
-            artifacts: false,
-        }
-    }
-
     fn verdict(end: End, intent: Option<Intent>, oom: bool) -> (Status, Reason, Option<i32>) {
-        let verdict = judge(&exited(end), intent, oom);
+        let verdict = judge(&Exited::bare(end), intent, oom);
         (verdict.status, verdict.reason, verdict.exit_code)
     }
 
@@ -221,14 +206,17 @@ mod tests {
 
     #[test]
     fn a_flood_a_full_disk_and_a_missing_program_have_reasons_of_their_own() {
-        let flood = Exited { killed_by: Some(KilledBy::Flood), ..exited(End::Signal(9)) };
+        let flood = Exited { killed_by: Some(KilledBy::Flood), ..Exited::bare(End::Signal(9)) };
         assert_eq!(judge(&flood, None, false).reason, Reason::OutputLimit);
-        let full = Exited { disk_full: true, ..exited(End::Code(1)) };
+        let full = Exited { disk_full: true, ..Exited::bare(End::Code(1)) };
         assert_eq!(judge(&full, None, false).reason, Reason::DiskLimit);
-        let fine = Exited { disk_full: true, ..exited(End::Code(0)) };
+        let fine = Exited { disk_full: true, ..Exited::bare(End::Code(0)) };
         assert_eq!(judge(&fine, None, false).status, Status::Completed);
-        let missing =
-            judge(&exited(End::NotExecuted { errno: 2, step: "exec".to_owned() }), None, false);
+        let missing = judge(
+            &Exited::bare(End::NotExecuted { errno: 2, step: "exec".to_owned() }),
+            None,
+            false,
+        );
         assert_eq!((missing.reason, missing.exit_code), (Reason::NotExecutable, Some(127)));
     }
 

@@ -159,16 +159,11 @@ async fn run(
         signal = fatal => End::Signal(signal),
     };
     ended.send_replace(Some(Exited {
-        end,
-        killed_by: None,
         stdout_bytes: program.stdout.len() as u64,
         stderr_bytes: program.stderr.len() as u64,
-        display_bytes: 0,
-        wall_us: 0,
-        cpu_us: 0,
-        max_rss_bytes: 0,
         disk_full: program.disk_full,
         artifacts: program.leaves.iter().any(|(root, ..)| *root == Root::Job),
+        ..Exited::bare(end)
     }));
 }
 

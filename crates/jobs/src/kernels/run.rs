@@ -267,16 +267,5 @@ fn not_run(end: &Ended, lang: Language) -> Result<(), JobError> {
 /// What is told of a sandbox that was killed for memory as a whole.
 fn lost_for_memory() -> Exited {
     let end = contracts::link::kernel::KernelEnd::Signal(9);
-    Exited {
-        end: Ended::Kernel { end, ran: true },
-        killed_by: None,
-        stdout_bytes: 0,
-        stderr_bytes: 0,
-        display_bytes: 0,
-        wall_us: 0,
-        cpu_us: 0,
-        max_rss_bytes: 0,
-        disk_full: false,
-        artifacts: false,
-    }
+    Exited::bare(Ended::Kernel { end, ran: true })
 }
