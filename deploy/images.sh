@@ -98,6 +98,7 @@ installers_packages() { locked installers "$2"; }
 inputs() {
   {
     cat deploy/images/"$1"/* deploy/images.sh
+node_packages() { locked node "$2"; }
     echo "${BASE:-}"
     if [[ $1 == base ]]; then cat /bin/busybox /bin/bash-static; fi
   } | sha256sum | cut -d' ' -f1
