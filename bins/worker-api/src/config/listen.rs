@@ -37,6 +37,10 @@ pub struct Listen {
     #[arg(long, env = "HEARTBEAT_SECONDS", default_value_t = 15)]
     pub heartbeat_seconds: u64,
 
+    /// A connection ends when its caller takes nothing of an answer for so long, in seconds.
+    #[arg(long, env = "WRITE_WAIT_SECONDS", default_value_t = 60)]
+    pub write_wait_seconds: u64,
+
     /// How long running jobs may go on after the first signal to stop, in seconds. What runs longer
     /// is left to the next start, which adopts it.
     #[arg(long, env = "DRAIN_SECONDS", default_value_t = 30)]
