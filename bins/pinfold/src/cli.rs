@@ -234,11 +234,25 @@ fn size(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_of_ours_on_the_page_for_newcomers_is_one() {
+        let page = include_str!("../../../docs/compatibility.md");
+        let spans = page.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+        let commands: Vec<&str> = spans.filter(|span| span.starts_with("pinfold ")).collect();
+        assert!(commands.len() > 5, "{commands:?}");
+        for command in commands {
+            let command = command.replace("IMAGE", "localhost/image");
+            if let Err(error) = Cli::try_parse_from(command.split(' ')) {
+                panic!("{command}: {error}");
+            }
+        }
     }
 
     #[test]

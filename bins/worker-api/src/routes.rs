@@ -276,6 +276,9 @@ fn matches(pattern: &str, path: &str) -> Option<Vec<String>> {
 }
 
 #[cfg(test)]
+mod compatibility;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
