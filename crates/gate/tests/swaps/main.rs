@@ -25,7 +25,6 @@ use tokio::{
     time::timeout,
 };
 use upstream::Provider;
-use zeroize::Zeroizing;
 
 const SWAPS: u64 = 10_000;
 /// Routes that change at the same time, each by an operator of its own.
@@ -115,7 +114,7 @@ async fn ten_thousand_swaps_during_a_hundred_streams_fail_and_stall_nobody() {
 }
 
 async fn catalog(folder: &Path, providers: &[Provider; 2]) -> Catalog {
-    let key = KeySource::Given(Zeroizing::new("1".repeat(64)));
+    let key = KeySource::Given("1".repeat(64).into());
     let catalog = Catalog::open(Store::open(folder).unwrap(), &key, None).await.unwrap();
     for (name, provider) in ["a", "b"].into_iter().zip(providers) {
         let request = json!({"version": 1, "name": name, "type": "openai", "validate": false,
