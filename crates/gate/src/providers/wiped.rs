@@ -94,7 +94,13 @@ fn a_credential_on_its_way_is_wiped() {
 #[test]
 fn the_key_of_keys_and_what_it_opens_are_wiped() {
     let digits = 2 * KEY_BYTES;
+    let value = |at: usize| char::from(byte(3, at)).to_digit(16).unwrap() as u8;
+    let raw = |at: usize| value(2 * at) << 4 | value(2 * at + 1);
     let source = KeySource::Given(text(3, digits).into());
+    let key = source.read(true).unwrap();
+    assert!(is_there(KEY_BYTES, raw, 0), "it is in use");
+    drop(key);
+    assert!(!is_there(KEY_BYTES, raw, KEY_BYTES / 2), "what was read");
     let vault = Vault::new(&source.read(true).unwrap());
     let place = Place { column: "credential", name: "a", revision: 1 };
     let sealed = vault.seal(place, &planted(4, LENGTH)).unwrap();
@@ -106,8 +112,6 @@ fn the_key_of_keys_and_what_it_opens_are_wiped() {
     assert!(is_planted(4, LENGTH), "it is in use");
     drop(opened);
     assert!(!is_planted(4, LENGTH), "what was opened");
-    let value = |at: usize| char::from(byte(3, at)).to_digit(16).unwrap() as u8;
-    let raw = |at: usize| value(2 * at) << 4 | value(2 * at + 1);
     assert!(is_there(KEY_BYTES, raw, 0), "the vault is in use");
     drop(vault);
     assert!(!is_there(KEY_BYTES, raw, KEY_BYTES / 2), "the key itself");

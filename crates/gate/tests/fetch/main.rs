@@ -122,6 +122,9 @@ async fn a_request_without_an_answer_yet_is_denied_by_rules_that_do_not_allow_it
 async fn nobody_is_connected_to_before_the_hello_is_whole_and_right() {
     let world = World::open().await;
     let hello = world::hello("allowed.test");
+    let mut client = world.connect_to("allowed.test").await;
+    client.say(&world::hiding(&hello)).await;
+    assert_eq!(client.until_closed().await.as_bytes(), b"\x15\x03\x03\0\x02\x02\x31");
     for said in [&hello[..hello.len() - 1], &world::hello("other.test"), b"GET / HTTP/1.1\r\n\r\n"]
     {
         let mut client = world.connect_to("allowed.test").await;

@@ -81,6 +81,22 @@ pub(crate) fn hello(name: &str) -> Vec<u8> {
     said
 }
 
+/// The same hello with an encrypted one at the end of its extensions, before which no key is shared.
+pub(crate) fn hiding(hello: &[u8]) -> Vec<u8> {
+    const EXTENSION: &[u8] = b"\xfe\x0d\0\x16\0\0\x01\0\x01\x07\0\x04key!\0\x08payload!";
+    let length = |at: usize| usize::from(hello[at]) << 8 | usize::from(hello[at + 1]);
+    let session = 5 + 4 + 34;
+    let suites = session + 1 + usize::from(hello[session]);
+    let compressions = suites + 2 + length(suites);
+    let list = compressions + 1 + usize::from(hello[compressions]);
+    let mut said = [hello, EXTENSION].concat();
+    for at in [3, 7, list] {
+        let length = length(at) + EXTENSION.len();
+        said[at..at + 2].copy_from_slice(&(length as u16).to_be_bytes());
+    }
+    said
+}
+
 impl World {
     pub(crate) async fn open() -> Self {
         let server = Server::open().await;
