@@ -33,7 +33,7 @@ mod tests {
     fn what_is_hidden_prints_nothing_of_itself() {
         let hidden = Hidden::from("planted-key".to_owned());
         assert_eq!(hidden.reveal(), "planted-key");
-        let text = format!("{hidden:?} {:#?}", Some(hidden));
+        let text = format!("{hidden:?} {:#?}", Some(&hidden));
         assert!(!text.contains("planted"), "{text}");
     }
 }
