@@ -18,7 +18,7 @@ pub(crate) use session::{
 
 use crate::{client::Client, dev_model::DevModelOptions, doctor::DoctorOptions};
 use anyhow::Context;
-use contracts::{ImageRef, egress::RuleSpec};
+use contracts::{Hidden, ImageRef, egress::RuleSpec};
 use std::path::PathBuf;
 
 /// Run untrusted code in sealed sandboxes on a Pinfold node.
@@ -42,10 +42,10 @@ pub(crate) struct Node {
     url: String,
     /// The node's token.
     #[arg(long, env = "PINFOLD_TOKEN", hide_env_values = true, global = true)]
-    token: Option<String>,
+    token: Option<Hidden>,
     /// The node's admin token, for providers and routes.
     #[arg(long, env = "PINFOLD_ADMIN_TOKEN", hide_env_values = true, global = true)]
-    admin_token: Option<String>,
+    admin_token: Option<Hidden>,
 }
 
 impl Node {
