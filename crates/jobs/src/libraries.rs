@@ -7,21 +7,20 @@
 //! caller's or of a package's could run beside pip: in a new sandbox, with wheels alone.
 
 use crate::{
-    JobError, Node,
+    JobError, Node, door,
     kernels::{CellEnd, Kernels},
-    live::Plan,
     outcome::{self, Verdict},
     prepare,
     supervise::{End, SIGTERM, Watch},
 };
 use contracts::{
-    Faults,
+    Faults, TemplateName,
     code::{ExecuteResponse, Language},
     job::{Reason, Status},
     link::{Command, Stream},
     packages::{Registries, Registry, check_libraries},
 };
-use executor::{Places, Sandbox};
+use executor::{PinnedImage, Places, Sandbox};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -58,9 +57,11 @@ pub(crate) struct Libraries {
 pub(crate) struct Place<'a> {
     pub(crate) node: &'a Node,
     pub(crate) sandbox: &'a Arc<Sandbox>,
-    pub(crate) plan: &'a Plan,
+    pub(crate) image: &'a PinnedImage,
     /// Nothing of a caller's has run in it.
     pub(crate) is_new: bool,
+    /// What it is prepared as, before it is anybody's, and what calls that off.
+    pub(crate) template: Option<(&'a TemplateName, &'a CancellationToken)>,
 }
 
 /// The client's own words, and how it ended.
@@ -139,8 +140,8 @@ impl Libraries {
         fixed.into_iter().chain(wheels.iter().cloned()).collect()
     }
 
-    fn set(&self, plan: &Plan) -> String {
-        format!("{} {} {}", plan.image.id, self.lang.name(), self.names.join(" "))
+    fn set(&self, image: &PinnedImage) -> String {
+        format!("{} {} {}", image.id, self.lang.name(), self.names.join(" "))
     }
 }
 
@@ -192,14 +193,18 @@ impl Place<'_> {
         libraries: &Libraries,
     ) -> Result<Result<(), Complaint>, JobError> {
         let door = self.node.inner.sandboxes.door(self.sandbox.id());
-        let Some(way) = (match &door {
-            Some(door) => door.let_install(libraries.registries()).await,
-            None => None,
+        let registries = libraries.registries();
+        let Some(way) = (match (&door, self.template) {
+            (Some(door), Some((name, _))) => {
+                door.let_prepare(door::preparing(self.node, name), registries).await
+            }
+            (Some(door), None) => door.let_install(registries).await,
+            (None, _) => None,
         }) else {
             return Err(no_way());
         };
         let (places, sets) = (self.sandbox.places(), &self.node.inner.known_sets);
-        let set = libraries.set(self.plan);
+        let set = libraries.set(self.image);
         if let Some(wheels) = sets.get(&set) {
             let unpacked = self.run(libraries, libraries.unpack(&places, &wheels)).await?;
             if unpacked.is_ok() {
@@ -233,7 +238,7 @@ impl Place<'_> {
                 argv,
                 // Nothing of the caller's: what a client is told by variables, it obeys.
                 env: prepare::environment(
-                    &self.plan.image.env,
+                    &self.image.env,
                     ways,
                     &BTreeMap::new(),
                     &reserved,
@@ -243,7 +248,8 @@ impl Place<'_> {
                 stdin: false,
                 output_bytes: OUTPUT_BYTES,
                 flood_bytes: FLOOD_BYTES,
-                sole: false,
+                // Nothing of a template's packages may run on beside the session that comes.
+                sole: self.template.is_some(),
                 backstop_ms: (2 * INSTALL_TIME).as_millis() as u64,
             })
             .await?;
@@ -255,7 +261,7 @@ impl Place<'_> {
             deadline: began + INSTALL_TIME.min(config.max_timeout),
             term_grace: config.term_grace,
             stop_grace: config.term_grace,
-            cancel: &never,
+            cancel: self.template.map_or(&never, |(_, retired)| retired),
             leaving: &self.node.inner.leaving,
             stdin: None,
         };
