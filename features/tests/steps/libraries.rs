@@ -11,7 +11,7 @@ use std::time::Instant;
 
 const IMAGE: &str = "localhost/pinfold/installers:latest";
 
-fn images(world: &mut World) {
+pub(super) fn images(world: &mut World) {
     for name in ["SESSION_IMAGE_PYTHON", "SESSION_IMAGE_NODE"] {
         world.settings.push((name.to_owned(), IMAGE.to_owned()));
     }
