@@ -367,6 +367,11 @@ async fn furnished(
     owner: Owned,
     template: Option<&Template>,
 ) -> Result<Claim, JobError> {
+    if let Some(template) = template
+        && node.inner.sandboxes.pool.waiting(template.mark()) == 0
+    {
+        template.may_try()?;
+    }
     let claim = node.inner.sandboxes.get(shape, owner).await?;
     node.inner.metrics.sandbox_ready(claim.took.as_secs_f64(), claim.warm);
     if let Some(template) = template.filter(|_| !claim.warm)

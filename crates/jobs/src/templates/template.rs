@@ -148,20 +148,20 @@ impl Template {
         prepare::files(sandbox, &files, &node.inner.config).await
     }
 
-    /// The same for somebody who waits for it, unless it just failed for another.
+    /// The same for somebody who waits for it.
     pub(crate) async fn furnish_now(
         &self,
         node: &Node,
         sandbox: &Arc<Sandbox>,
         image: &PinnedImage,
     ) -> Result<(), JobError> {
-        self.may_try()?;
         let done = self.furnish(node, sandbox, image).await;
         self.tell(done.as_ref().map(drop).map_err(why));
         done
     }
 
-    /// Whether it makes sense to try: who asks again and again shall not cost a build each time.
+    /// Whether it makes sense to try, unless one waits: who asks again and again shall not cost a build
+    /// each time.
     pub(crate) fn may_try(&self) -> Result<(), JobError> {
         let built = self.built();
         let waits = built.not_before.is_some_and(|at| at > Instant::now());

@@ -111,6 +111,7 @@ async fn one_that_fails_is_told_and_holds_up_no_other() {
     // Who asks meanwhile is told so, and costs no build.
     let Err(JobError::Refused(faults)) = node.open_code(from("bad")).await else { panic!("it is") };
     assert!(faults.to_string().contains("interpreter"), "{faults}");
+    assert_eq!(node.pool().shapes.iter().map(|shape| shape.misses).sum::<u64>(), 0);
     node.drain(Duration::ZERO).await;
 }
 
