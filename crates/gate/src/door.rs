@@ -273,7 +273,7 @@ pub struct Install<'a> {
 }
 
 impl Install<'_> {
-    /// The files of PyPI that it was given, as paths on the gate, in order. None: too many to tell.
+    /// The files of PyPI and npm that it was given, as paths on the gate, in order. None: too many to tell.
     pub fn taken(&self) -> Option<Vec<String>> {
         self.fetching.watch_files(false)
     }

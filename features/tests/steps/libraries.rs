@@ -23,11 +23,13 @@ async fn can_install(world: &mut World) {
     node_and_registries(world).await;
 }
 
-#[given("a node that keeps sandboxes for sessions that install, and registries outside")]
-async fn keeps_sandboxes(world: &mut World) {
+#[given(
+    expr = "a node that keeps sandboxes for {word} sessions that install, and registries outside"
+)]
+async fn keeps_sandboxes(world: &mut World, lang: String) {
     images(world);
     let shapes =
-        json!([{"image": IMAGE, "kernel": "python", "use_inference": true, "min": 2, "max": 2}]);
+        json!([{"image": IMAGE, "kernel": lang, "use_inference": true, "min": 2, "max": 2}]);
     world.settings.push(("POOL_SHAPES".to_owned(), shapes.to_string()));
     world.settings.push(("POOL_MAX".to_owned(), "8".to_owned()));
     node_and_registries(world).await;
