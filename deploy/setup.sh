@@ -20,8 +20,8 @@ fi
 
 packages=(
     podman conmon runc netavark aardvark-dns catatonit fuse-overlayfs iptables uidmap # runs sandboxes
-    mmdebstrap busybox-static bash-static                                             # makes images
-    gcc make musl-tools pkg-config curl ca-certificates jq unzip                      # builds and tries
+    mmdebstrap debian-archive-keyring busybox-static bash-static                      # makes images
+    gcc libc6-dev make musl-tools pkg-config curl ca-certificates jq unzip            # builds and tries
 )
 # What the benchmarks compare with, and what the tests push images to. Neither runs as a service for us.
 extras=(nginx-light docker-registry)

@@ -1,7 +1,8 @@
-//! What the sidecar costs: the same calls straight to an upstream, through our proxy, and through nginx, in turns.
+//! What the sidecar costs: the same calls straight to an upstream, through our proxy, through nginx, and through a bare copier, in turns.
 
 mod client;
 mod clock;
+mod copier;
 mod hop;
 mod streams;
 mod upstream;
@@ -12,6 +13,7 @@ use crate::{
 };
 use anyhow::{Context, ensure};
 use client::{Client, request};
+use copier::Copier;
 use hop::Hop;
 use std::{
     path::Path,
@@ -48,12 +50,14 @@ const MIB: f64 = (1 << 20) as f64;
 /// Ours is at this place among the hops.
 const OURS: usize = 1;
 const NGINX: usize = 2;
+/// Only for the calls one at a time: the least that a hop can cost.
+const COPIER: usize = 3;
 
 #[derive(Default)]
 struct Measured {
     /// Microseconds of every call, hop by hop, in the order of the rounds.
-    calls: [Vec<f64>; 3],
-    first: [Vec<f64>; 3],
+    calls: [Vec<f64>; 4],
+    first: [Vec<f64>; 4],
     per_second: [Vec<f64>; 3],
     cpu_us: [Vec<f64>; 3],
     idle_mib: [f64; 3],
@@ -79,7 +83,9 @@ pub(crate) fn run(rounds: usize) -> anyhow::Result<Page> {
         }
     }
     let hops = start()?;
-    measured.one_at_a_time(&hops, rounds)?;
+    let copier = Copier::start(upstream.address)?;
+    measured.one_at_a_time([&hops[0], &hops[OURS], &hops[NGINX], &copier.hop], rounds)?;
+    copier.join()?;
     for (place, hop) in hops.iter().enumerate() {
         measured.idle_mib[place] = hop.resident_bytes()? as f64 / MIB;
     }
@@ -98,7 +104,9 @@ pub(crate) fn run(rounds: usize) -> anyhow::Result<Page> {
     }
     upstream.stop()?;
     let mut page = measured.page(&program, rounds)?;
-    page.line(&format!("Load average of the machine at the start: {load}. What else runs shows in the p99 of all three."));
+    page.line(&format!(
+        "Load average of the machine at the start: {load}. What else runs shows in the p99 of all."
+    ));
     Ok(page)
 }
 
@@ -145,7 +153,7 @@ fn streaming(hop: &Hop) -> anyhow::Result<(Vec<f64>, f64)> {
 
 impl Measured {
     /// Each round asks every hop once, and another one first than the round before.
-    fn one_at_a_time(&mut self, hops: &[Hop; 3], rounds: usize) -> anyhow::Result<()> {
+    fn one_at_a_time(&mut self, hops: [&Hop; 4], rounds: usize) -> anyhow::Result<()> {
         let mut clients = Vec::new();
         for hop in hops {
             clients.push(Client::new(hop.address)?);
@@ -174,7 +182,8 @@ impl Measured {
         page.line(
             "One chat call with a fixed answer, over a connection that is kept, to a scripted upstream in the bench \
              itself: straight to it, through `inference-proxy` as its image has it, and through Debian's nginx (one \
-             process, keep-alive upstream, buffering off). In each round all three are asked once, in turns.",
+             process, keep-alive upstream, buffering off). In each round all are asked once, in turns. The bare copier is a \
+             thread that reads and writes and looks at nothing: the least that one more party costs on this machine.",
         );
         self.calls_section(&mut page, rounds);
         self.saturation_section(&mut page);
@@ -185,8 +194,10 @@ impl Measured {
 
     fn calls_section(&self, page: &mut Page, rounds: usize) {
         page.section("One at a time");
-        let added = [OURS, NGINX].map(|place| pair_by_pair(&self.calls[place], &self.calls[0]));
-        let first = [OURS, NGINX].map(|place| pair_by_pair(&self.first[place], &self.first[0]));
+        let added =
+            [OURS, NGINX, COPIER].map(|place| pair_by_pair(&self.calls[place], &self.calls[0]));
+        let first =
+            [OURS, NGINX, COPIER].map(|place| pair_by_pair(&self.first[place], &self.first[0]));
         let row = |name: &str, values: &[f64]| {
             let (p50, p99) = (median(values), percentile(values, 99));
             format!("| {name} | {p50:.0} | {p99:.0} |")
@@ -199,9 +210,11 @@ impl Measured {
                 row("through nginx", &self.calls[NGINX]),
                 row("added by the proxy, pair by pair", &added[0]),
                 row("added by nginx, pair by pair", &added[1]),
+                row("added by a bare copier, pair by pair", &added[2]),
                 row("first data of a stream, direct", &self.first[0]),
                 row("added by the proxy, pair by pair", &first[0]),
                 row("added by nginx, pair by pair", &first[1]),
+                row("added by a bare copier, pair by pair", &first[2]),
             ],
         );
         let (p50, p99) = (median(&added[0]), percentile(&added[0], 99));

@@ -23,20 +23,24 @@ pub(super) fn by_https() -> Value {
 }
 
 pub(super) async fn run(world: &mut World, program: String, cases: String, env: Value) {
-    let path = format!("{}/programs/{program}", env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(path).expect("the program");
-    let (image, interpreter) = match program.rsplit_once('.') {
-        Some((_, "py")) => ("sdk-python", "python3"),
-        Some((_, "cjs")) => ("sdk-node", "node"),
-        _ => ("sdk-python", "sh"),
+    // The SDKs' programs share a file with each other.
+    let (image, interpreter, shared) = match program.rsplit_once('.') {
+        Some((_, "py")) => ("sdk-python", "python3", Some("cases.py")),
+        Some((_, "cjs")) => ("sdk-node", "node", Some("cases.cjs")),
+        _ => ("sdk-python", "sh", None),
     };
+    let files = shared.into_iter().chain([program.as_str()]).map(|name| {
+        let path = format!("{}/programs/{name}", env!("CARGO_MANIFEST_DIR"));
+        json!({"path": name, "content": std::fs::read_to_string(path).expect("the program")})
+    });
+    let files: Vec<Value> = files.collect();
     let script = format!("for each in {cases}; do {interpreter} {program} $each || exit 9; done");
     let job = world.job(json!({
         "image": format!("localhost/pinfold/{image}:latest"),
         "command": ["sh", "-c", script],
         "use_inference": true,
         "env": env,
-        "files": [{"path": program, "content": text}],
+        "files": files,
     }));
     let result = world.run(job).await.json();
     assert_eq!(result["status"], "completed", "{result}");

@@ -1,4 +1,4 @@
-//! What stands between client and upstream: nothing, our proxy, or nginx.
+//! What stands between client and upstream: nothing, our proxy, nginx, or a copier.
 
 use crate::usage;
 use anyhow::{Context, bail, ensure};
@@ -24,7 +24,12 @@ pub(crate) struct Hop {
 
 impl Hop {
     pub(crate) fn direct(upstream: SocketAddr) -> Self {
-        Self { name: "direct", address: upstream, process: None, healthy: Duration::ZERO }
+        Self::thread("direct", upstream)
+    }
+
+    /// What this program itself listens with.
+    pub(crate) fn thread(name: &'static str, address: SocketAddr) -> Self {
+        Self { name, address, process: None, healthy: Duration::ZERO }
     }
 
     /// The program as its image has it, from beside this one.
