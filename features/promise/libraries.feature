@@ -48,6 +48,13 @@ Feature: Libraries of sessions
       | python     | import cowsay; print(cowsay.WORD) |
       | javascript | console.log(require('cowsay'))  |
 
+  Scenario: What a package runs when it is installed runs each time
+    Given a node whose sessions can install, and registries outside
+    When a javascript session is opened with the library "growling"
+    And a javascript session is opened with the library "growling" again
+    And it executes "console.log(require('growling'))"
+    Then the code printed "grr"
+
   Scenario: A library that can't be had is told in its client's words
     Given a node whose sessions can install, and registries outside
     When a python session is opened with the library "nosuch"
