@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 trap 'deploy/podman-service.sh stop' EXIT
 # By Podman itself: the service below does not run yet.
 env -u CONTAINER_HOST deploy/images.sh
-env -u CONTAINER_HOST deploy/images.sh polyglot
+env -u CONTAINER_HOST deploy/images.sh polyglot java
 deploy/real-model.sh
 deploy/podman-service.sh start
 export PINFOLD_BIN_DIR=$PWD/target/pinfold/test

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Builds localhost/pinfold/base, python, python-data, node, installers, sdk-python and sdk-node, or those
 # that are named:
-#   deploy/images.sh [--fresh] [base|python|python-data|node|installers|polyglot|sdk-python|sdk-node]…
+#   deploy/images.sh [--fresh] [base|python|python-data|node|installers|polyglot|java|sdk-python|sdk-node]…
 # The bases come from the distribution's packages, because a registry may be out of reach. What
 # went into an image is hashed into a label, and the same input is not built twice; --fresh builds
 # all the same, which is how security updates of Debian get in. BASE=… takes a base from a registry.
-# polyglot is large and made only when it is named. The two sdk images are for tests. Packages of Python and npm come by the host's own pip and npm, pinned.
+# polyglot and java are large and made only when they are named. The two sdk images are for tests.
+# Packages of Python and npm come by the host's own pip and npm, pinned.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -48,7 +49,9 @@ base_root() {
 debian_root() {
   local image=$1 packages=$2 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
   [[ -f $keyring ]] || fail "$keyring is missing: install debian-archive-keyring"
+  # Java's packages link manuals that are left out, into a folder that must be there for it.
   mmdebstrap --quiet --variant=essential --include="$packages" --keyring="$keyring" \
+    --essential-hook='mkdir -p "$1/usr/share/man/man1"' \
     --aptopt='Apt::Install-Recommends "false"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
@@ -61,6 +64,7 @@ node_root() { debian_root node nodejs,ca-certificates; }
 polyglot_root() {
   debian_root polyglot g++,golang-go,ruby,r-base-core,rustc,ca-certificates
 }
+java_root() { debian_root java openjdk-17-jre-headless,ca-certificates; }
 installers_root() {
   debian_root installers python3,python3-pip,nodejs,apt,debian-archive-keyring,ca-certificates
 }
@@ -94,6 +98,7 @@ locked() {
 
 sdk-node_packages() { locked sdk-node "$2"; }
 installers_packages() { locked installers "$2"; }
+node_packages() { locked node "$2"; }
 
 inputs() {
   {
@@ -138,8 +143,8 @@ names=()
 for argument in "$@"; do
   case $argument in
     --fresh) fresh=yes ;;
-    base | python | python-data | node | installers | polyglot | sdk-python | sdk-node) names+=("$argument") ;;
-    *) fail "usage: deploy/images.sh [--fresh] [base|python|python-data|node|installers|polyglot|sdk-python|sdk-node]…" ;;
+    base | python | python-data | node | installers | polyglot | java | sdk-python | sdk-node) names+=("$argument") ;;
+    *) fail "usage: deploy/images.sh [--fresh] [base|python|python-data|node|installers|polyglot|java|sdk-python|sdk-node]…" ;;
   esac
 done
 ((${#names[@]})) || names=(base python python-data node installers sdk-python sdk-node)

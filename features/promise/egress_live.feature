@@ -15,6 +15,11 @@ Feature: What a sandbox may fetch changes while it runs
     When the operator types "egress set JOB --nothing"
     Then its tunnel is cut, and a new one is refused with "no_rules"
 
+  Scenario: A plain answer that does not end is broken off
+    Given a job that reads an endless answer of the server
+    When the operator types "egress set JOB --allow other.test"
+    Then it knows that it has not the whole answer, and a new request is refused with "host_not_allowed"
+
   Scenario: A policy of the node's is read again
     Given the node has the policy "house" that allows the server
     And a job with the policy "house" that holds a tunnel to the server

@@ -41,6 +41,21 @@ Feature: Code in a session keeps its state
     When it executes "const a2 = await Promise.resolve(a.length); console.log(a2)"
     Then the code printed "2"
 
+  Scenario: TypeScript keeps its state, and its types are no hindrance
+    Given a session of "typescript"
+    When it executes "enum Colour { Red = 1, Green }\ninterface Point { x: number; y: number }\nconst p: Point = { x: 40, y: 2 }"
+    And it executes "const sum = <T extends Point>(q: T): number => q.x + q.y; class Pair { constructor(readonly both: number) {} }"
+    And it executes "console.log(new Pair(await Promise.resolve(sum(p))).both, Colour[2], (p as Point)!.y)"
+    Then the code printed "42 Green 2"
+    When it executes "const bad: = 1"
+    Then the code failed with 1 and the word "SyntaxError"
+
+  Scenario: An image that can do no TypeScript says so
+    Given a node whose Node.js is too old for types
+    And a session of "typescript"
+    When it executes "const n: number = 1"
+    Then the code failed with 1 and the word "TypeScript needs Node.js 22.13 or later"
+
   Scenario: Code without a session
     When "print(6 * 7)" is executed without a session
     Then the code printed "42"

@@ -36,6 +36,17 @@ Feature: Landlock stands behind the other walls
     When the dispatcher runs "for f in /etc/x /usr/x /run/x /x /run/pinfold/x; do echo x 2>/dev/null > $f && echo $f; done; echo over"
     Then its output is "over"
 
+  Scenario Outline: In a container, code opens a terminal of its own by <what>
+    Given a node with containers
+    And a Python session
+    When it executes "<code>"
+    Then the code printed "/dev/pts/0"
+
+    Examples:
+      | what     | code                                                                                                              |
+      | a module | import os, pty; print(os.ttyname(pty.openpty()[1]))                                                               |
+      | script   | import subprocess as p; print(p.run(['script', '-qc', 'tty', '/dev/null'], stdin=p.DEVNULL, capture_output=True, text=True).stdout.strip()) |
+
   Scenario Outline: Without a container, it keeps code from <what>
     Given a node without containers
     When the dispatcher runs "<script>" beside a file of the host

@@ -18,6 +18,14 @@ Feature: Packages
     And a job that may install from "npm" runs npm for "cowsay"
     Then what was installed says "moo"
 
+  Scenario: A package of Debian is fetched, and again with the uplink cut
+    Given a node, and an archive of Debian outside
+    When a job that may install from "debian" runs apt for "cowsay"
+    Then what was installed says "moo"
+    When the uplink is cut
+    And a job that may install from "debian" runs apt for "cowsay"
+    Then what was installed says "moo"
+
   Scenario: A package stays over the node's death
     Given a node, and registries outside
     When a job that may install from "pypi" runs pip for "cowsay"

@@ -43,6 +43,24 @@ Feature: A prompt before a session
     And they type "type('P', (), {'_repr_png_': lambda self: b'pixels'})()"
     Then a picture of theirs is kept as "pixels"
 
+  Scenario Outline: Pictures are also shown where the terminal can
+    When somebody opens a prompt in <terminal>
+    And they type "type('P', (), {'_repr_png_': lambda self: b'pixels'})()"
+    Then they see "<picture>"
+    And a picture of theirs is kept as "pixels"
+
+    Examples:
+      | terminal  | picture                                           |
+      | iTerm.app | ESC]1337;File=inline=1;size=6:cGl4ZWxzBEL         |
+      | WezTerm   | ESC]1337;File=inline=1;size=6:cGl4ZWxzBEL         |
+      | ghostty   | ESC_Ga=T,f=100,m=0;cGl4ZWxzST                   |
+      | kitty     | ESC_Ga=T,f=100,m=0;cGl4ZWxzST                   |
+
+  Scenario: Where it can't, nothing but the file is told
+    When somebody opens a prompt in Apple_Terminal
+    And they type "type('P', (), {'_repr_png_': lambda self: b'pixels'})()"
+    Then without "cGl4ZWxz" they see "[picture: "
+
   Scenario: Code from a pipe
     When "print(1)\n# %%\nexit(3)\n# %%\nprint(2)" comes to it from a pipe
     Then it printed "1\n" and ended with 3
@@ -55,6 +73,14 @@ Feature: A prompt before a session
     And they see "is 42"
     When they type "exit 5"
     Then the prompt ends with 5
+
+  Scenario: The person's terminal gets another size, and the program is told
+    Given a bash session
+    When somebody opens a shell in it
+    And they type "sh -c 'trap "stty size" WINCH; echo re""ady; while :; do sleep 0.1; done'"
+    Then they see "ready"
+    When they make their terminal 20 by 70
+    Then they see "20 70"
 
   Scenario: A shell over the death of the node
     Given a node at an address that stays

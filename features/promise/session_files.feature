@@ -39,6 +39,13 @@ Feature: Files of a session, from outside
     And the caller reads "digits" with the range "bytes=10-"
     Then it is refused with 416 and the type "validation"
 
+  Scenario: A download that nobody takes does not keep its session
+    Given a node that waits 1 second for who takes nothing
+    And a Python session that may idle 2 seconds
+    When it executes "open('large', 'w').truncate(100 << 20)"
+    And somebody asks for "large" and takes nothing of it
+    Then it ends as "idle" and says so to whoever asks for more
+
   Scenario: Folders are listed page by page
     Given a bash session
     When it executes "mkdir d; cd d; for i in 1 2 3 4 5; do echo $i > f$i; done; ln -s f1 l; mkfifo p"

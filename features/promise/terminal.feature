@@ -20,6 +20,13 @@ Feature: A terminal in a session
     And "echo $((6 * 7))" is typed
     Then it writes "42"
 
+  Scenario: A program in it opens a terminal of its own
+    Given a Python session
+    When a terminal is opened in it
+    And "python3 -c 'import pty; pty.spawn(["sh", "-c", "tty; stty size"])'" is typed
+    Then it writes "/dev/pts/1"
+    And it writes "0 0"
+
   Scenario: Its end is told
     When a terminal is opened in it
     And "exit 3" is typed

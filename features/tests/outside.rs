@@ -3,8 +3,10 @@
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use std::{
+    io,
     net::{IpAddr, UdpSocket},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -22,6 +24,10 @@ use tokio_rustls::{
 
 /// What it says to everybody.
 pub(crate) const WORDS: &str = "forward-proxy-ok";
+
+/// Here it says them again and again, and never comes to an end.
+pub(crate) const ENDLESS: &str = "/endless";
+const PACE: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 pub(crate) struct Outside {
@@ -110,7 +116,12 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, seen: Arc<Mutex
         while let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
             let head: Vec<u8> = bytes.drain(..end + 4).collect();
             let head = String::from_utf8_lossy(&head).into_owned();
+            let is_endless = head.split(' ').nth(1) == Some(ENDLESS);
             seen.lock().expect("not poisoned").heads.push(head);
+            if is_endless {
+                let _gone = go_on(&mut stream).await;
+                return;
+            }
             let said = format!(
                 "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nx-outside: yes\r\n\r\n{WORDS}",
                 WORDS.len()
@@ -121,4 +132,13 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, seen: Arc<Mutex
         }
     }
     let _gone = stream.shutdown().await;
+}
+
+async fn go_on(stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await?;
+    let chunk = format!("{:x}\r\n{WORDS}\r\n", WORDS.len());
+    loop {
+        stream.write_all(chunk.as_bytes()).await?;
+        tokio::time::sleep(PACE).await;
+    }
 }

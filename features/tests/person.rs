@@ -27,11 +27,16 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    pub(crate) fn start(node: &Node, home: &Path, words: &[&str]) -> Self {
+    /// Somebody who calls `pinfold` with some words, on a terminal that says of itself what it is.
+    pub(crate) fn start(
+        node: &Node,
+        home: &Path,
+        words: &[&str],
+        terminal: &[(&str, &str)],
+    ) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
         unlockpt(&master).expect("unlocked");
-        let size = Winsize { ws_row: 33, ws_col: 99, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&master, size).expect("a size");
+        resize(&master, 33, 99);
         let name = ptsname(&master, Vec::new()).expect("a name").into_string().expect("text");
         let slave = || File::options().read(true).write(true).open(&name).expect("the terminal");
         let held = slave();
@@ -43,6 +48,7 @@ impl Person {
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("TERM", "xterm")
+            .envs(terminal.iter().copied())
             .env("HOME", home)
             .env("PINFOLD_URL", format!("http://{}", node.caller.address))
             .env("PINFOLD_TOKEN", node.caller.token.as_deref().unwrap_or_default())
@@ -67,6 +73,11 @@ impl Person {
     pub(crate) fn types(&mut self, keys: &str) {
         let mut keyboard = File::from(self.master.try_clone().expect("a copy"));
         keyboard.write_all(keys.as_bytes()).expect("typed");
+    }
+
+    /// As with a mouse at the corner of the window.
+    pub(crate) fn resizes(&self, rows: u16, columns: u16) {
+        resize(&self.master, rows, columns);
     }
 
     pub(crate) fn screen(&self) -> String {
@@ -103,6 +114,11 @@ impl Person {
         }
         panic!("it does not end: {:?}", self.screen());
     }
+}
+
+fn resize(master: &OwnedFd, rows: u16, columns: u16) {
+    let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(master, size).expect("a size");
 }
 
 impl Drop for Person {

@@ -1,6 +1,7 @@
 //! Registries of one scenario, as a program beside it; cut off by ending it.
 
 use std::{
+    path::Path,
     process::Stdio,
     sync::{Arc, Mutex},
 };
@@ -19,10 +20,12 @@ pub(crate) struct Registries {
 }
 
 impl Registries {
-    pub(crate) async fn start() -> Self {
+    /// With a folder they are an archive of Debian, too, whose key they leave there.
+    pub(crate) async fn start(folder: Option<&Path>) -> Self {
         let program = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/registry.py");
         let mut child = Command::new("python3")
             .arg(program)
+            .args(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

@@ -10,6 +10,7 @@ pub(crate) fn check(data: &[u8]) {
     let pieces = taken(said.chunks(usize::from(*split).max(1)));
     assert_eq!(whole.is_tls(), pieces.is_tls(), "{whole:?} {pieces:?}");
     assert_eq!(name(&whole), name(&pieces));
+    assert_eq!(whole.opening(), pieces.opening());
     // The last piece may have had more than the hello.
     assert!(said.starts_with(pieces.bytes()) && whole.bytes() == said);
     assert!(name(&whole).is_none_or(|name| !name.is_empty() && name.len() <= 255));
@@ -28,6 +29,6 @@ fn taken<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Hello {
 fn name(hello: &Hello) -> Option<&[u8]> {
     match hello.opening() {
         Opening::Tls { server_name } => server_name,
-        Opening::Other => None,
+        Opening::Hidden | Opening::Other => None,
     }
 }

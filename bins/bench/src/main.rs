@@ -51,6 +51,9 @@ enum Bench {
         /// Open at a time, in the part about many.
         #[arg(long, default_value_t = 200)]
         sessions: usize,
+        /// Only the part about many, and nothing beside another package; with --dry.
+        #[arg(long, requires = "dry")]
+        many: bool,
         /// Podman's socket, as the node uses it.
         #[arg(long, env = "CONTAINER_HOST")]
         container_host: String,
@@ -75,7 +78,10 @@ fn main() -> anyhow::Result<()> {
         Bench::Jobs { rounds } => ("jobs", jobs::run(rounds)?),
         Bench::Burst { rounds } => ("burst", burst::run(rounds)?),
         Bench::Proxy { rounds } => ("proxy", proxy::run(rounds)?),
-        Bench::Sessions { rounds, sessions, container_host } => {
+        Bench::Sessions { sessions, many: true, container_host, .. } => {
+            ("sessions", sessions::run_many(sessions, &container_host)?)
+        }
+        Bench::Sessions { rounds, sessions, container_host, .. } => {
             ("sessions", sessions::run(rounds, sessions, &container_host)?)
         }
         Bench::Soak { seconds, minutes, container_host } => {

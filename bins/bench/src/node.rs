@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 pub(crate) const BASE: &str = "localhost/pinfold/base:latest";
@@ -18,6 +19,7 @@ pub(crate) struct Node {
     child: Child,
     address: SocketAddr,
     folder: tempfile::TempDir,
+    settings: Vec<(String, String)>,
 }
 
 impl Node {
@@ -39,31 +41,19 @@ impl Node {
 
     pub(crate) fn start_with(settings: &[(&str, String)]) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let here = std::env::current_exe()?;
-        let programs = here.parent().context("this program is in a folder")?;
-        let mut child = Command::new(programs.join("worker-api"))
-            .env("LISTEN_ADDR", "127.0.0.1:0")
-            .env("WORKER_API_BEARER_TOKEN", TOKEN)
-            .env("WORKER_API_ADMIN_TOKEN", ADMIN_TOKEN)
-            .env("WORKER_API_STATE_DIR", folder.path().join("state"))
-            .env("WORKSPACE_ROOT", folder.path().join("workspaces"))
-            .env("LOG_FORMAT", "text")
-            .env("LOG_LEVEL", "worker_api=info,warn")
-            .env("MAX_QUEUED", "1000")
-            .envs(settings.iter().map(|(name, value)| (name, value)))
-            .stderr(Stdio::piped())
-            .spawn()
-            .context("worker-api, beside this program")?;
-        let mut lines = BufReader::new(child.stderr.take().context("piped")?).lines();
-        let address = loop {
-            let line = lines.next().context("worker-api ended before it listened")??;
-            if let Some((_, rest)) = line.split_once("address=") {
-                break rest.split(' ').next().unwrap_or_default().parse()?;
-            }
-        };
-        // Nobody may block it by not reading its log.
-        std::thread::spawn(move || lines.for_each(drop));
-        Ok(Self { child, address, folder })
+        let owned = |(name, value): &(&str, String)| ((*name).to_owned(), value.clone());
+        let settings: Vec<(String, String)> = settings.iter().map(owned).collect();
+        let (child, address) = spawn(folder.path(), &settings)?;
+        Ok(Self { child, address, folder, settings })
+    }
+
+    /// Kills it as the kernel would, and starts its next life; tells when that began.
+    pub(crate) fn live_again(&mut self) -> anyhow::Result<Instant> {
+        self.child.kill()?;
+        self.child.wait()?;
+        let began = Instant::now();
+        (self.child, self.address) = spawn(self.folder.path(), &self.settings)?;
+        Ok(began)
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -133,6 +123,35 @@ impl Node {
     }
 }
 
+/// A process of the node, and where it listens.
+fn spawn(folder: &Path, settings: &[(String, String)]) -> anyhow::Result<(Child, SocketAddr)> {
+    let here = std::env::current_exe()?;
+    let programs = here.parent().context("this program is in a folder")?;
+    let mut child = Command::new(programs.join("worker-api"))
+        .env("LISTEN_ADDR", "127.0.0.1:0")
+        .env("WORKER_API_BEARER_TOKEN", TOKEN)
+        .env("WORKER_API_ADMIN_TOKEN", ADMIN_TOKEN)
+        .env("WORKER_API_STATE_DIR", folder.join("state"))
+        .env("WORKSPACE_ROOT", folder.join("workspaces"))
+        .env("LOG_FORMAT", "text")
+        .env("LOG_LEVEL", "worker_api=info,warn")
+        .env("MAX_QUEUED", "1000")
+        .envs(settings.iter().map(|(name, value)| (name, value)))
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("worker-api, beside this program")?;
+    let mut lines = BufReader::new(child.stderr.take().context("piped")?).lines();
+    let address = loop {
+        let line = lines.next().context("worker-api ended before it listened")??;
+        if let Some((_, rest)) = line.split_once("address=") {
+            break rest.split(' ').next().unwrap_or_default().parse()?;
+        }
+    };
+    // Nobody may block it by not reading its log.
+    std::thread::spawn(move || lines.for_each(drop));
+    Ok((child, address))
+}
+
 impl Drop for Node {
     /// After a failed measurement nothing may run on.
     fn drop(&mut self) {
@@ -183,7 +202,18 @@ impl Client {
         self.ask("DELETE", path, "")
     }
 
+    /// Whether the node says that it is.
+    pub(crate) fn is_ready(&mut self) -> anyhow::Result<bool> {
+        Ok(self.send("GET", "/readyz", "")?.0.contains(" 200 "))
+    }
+
     fn ask(&mut self, method: &str, path: &str, body: &str) -> anyhow::Result<Value> {
+        let (_, body) = self.send(method, path, body)?;
+        Ok(serde_json::from_slice(&body)?)
+    }
+
+    /// The first line of the answer and its body.
+    fn send(&mut self, method: &str, path: &str, body: &str) -> anyhow::Result<(String, Vec<u8>)> {
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: node\r\nauthorization: Bearer {}\r\n\
              content-length: {}\r\n\r\n{body}",
@@ -191,7 +221,7 @@ impl Client {
             body.len()
         );
         self.stream.get_mut().write_all(request.as_bytes())?;
-        let mut length = 0;
+        let (mut first, mut length) = (None, 0);
         loop {
             let mut line = String::new();
             ensure!(self.stream.read_line(&mut line)? > 0, "the node closed the connection");
@@ -202,9 +232,10 @@ impl Client {
             if let Some(value) = line.strip_prefix("content-length: ") {
                 length = value.parse()?;
             }
+            first.get_or_insert(line);
         }
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
-        Ok(serde_json::from_slice(&body)?)
+        Ok((first.unwrap_or_default(), body))
     }
 }

@@ -4,6 +4,7 @@
 mod furnished;
 mod many;
 mod peers;
+mod restarts;
 
 use crate::{
     node::{Client, Node, PYTHON},
@@ -40,8 +41,7 @@ struct Measured {
 }
 
 pub(crate) fn run(rounds: usize, sessions: usize, container_host: &str) -> anyhow::Result<Page> {
-    let load = std::fs::read_to_string("/proc/loadavg").context("the load")?;
-    let load = load.split(' ').next().unwrap_or_default().to_owned();
+    let load = load()?;
     let mut measured = Measured::default();
     let shapes = json!([{"image": PYTHON, "kernel": "python", "min": WAITING, "max": WAITING}]);
     let node = Node::start_with(&[
@@ -57,10 +57,29 @@ pub(crate) fn run(rounds: usize, sessions: usize, container_host: &str) -> anyho
     let mut page = measured.page()?;
     furnished::run(&mut page)?;
     many::run(&mut page, sessions, container_host)?;
-    page.line(&format!(
-        "Load average of the machine at the start: {load}. What else runs shows in every p99."
-    ));
+    page.line(&load);
     Ok(page)
+}
+
+/// The last part alone.
+pub(crate) fn run_many(sessions: usize, container_host: &str) -> anyhow::Result<Page> {
+    let load = load()?;
+    let mut page = new_page()?;
+    many::run(&mut page, sessions, container_host)?;
+    page.line(&load);
+    Ok(page)
+}
+
+fn new_page() -> anyhow::Result<Page> {
+    Page::new("Code in sessions", "just bench sessions")
+}
+
+fn load() -> anyhow::Result<String> {
+    let load = std::fs::read_to_string("/proc/loadavg").context("the load")?;
+    let load = load.split(' ').next().unwrap_or_default();
+    Ok(format!(
+        "Load average of the machine at the start: {load}. What else runs shows in every p99."
+    ))
 }
 
 /// An open session of ours.
@@ -190,7 +209,7 @@ impl Measured {
     }
 
     fn page(&self) -> anyhow::Result<Page> {
-        let mut page = Page::new("Code in sessions", "just bench sessions")?;
+        let mut page = new_page()?;
         let row = |(name, values): (&str, &Vec<f64>)| {
             let (p50, p99) = (median(values), percentile(values, 99));
             format!("| {name} | {p50:.2} | {p99:.2} | {} |", values.len())

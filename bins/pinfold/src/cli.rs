@@ -20,7 +20,7 @@ pub(crate) use template::{PutTemplate, TemplateCommand};
 
 use crate::{client::Client, dev_model::DevModelOptions, doctor::DoctorOptions};
 use anyhow::Context;
-use contracts::{ImageRef, egress::RuleSpec};
+use contracts::{Hidden, ImageRef, egress::RuleSpec};
 use std::path::PathBuf;
 
 /// Run untrusted code in sealed sandboxes on a Pinfold node.
@@ -44,10 +44,10 @@ pub(crate) struct Node {
     url: String,
     /// The node's token.
     #[arg(long, env = "PINFOLD_TOKEN", hide_env_values = true, global = true)]
-    token: Option<String>,
+    token: Option<Hidden>,
     /// The node's admin token, for providers, routes and templates.
     #[arg(long, env = "PINFOLD_ADMIN_TOKEN", hide_env_values = true, global = true)]
-    admin_token: Option<String>,
+    admin_token: Option<Hidden>,
 }
 
 impl Node {
@@ -246,11 +246,25 @@ fn size(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_of_ours_on_the_page_for_newcomers_is_one() {
+        let page = include_str!("../../../docs/compatibility.md");
+        let spans = page.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+        let commands: Vec<&str> = spans.filter(|span| span.starts_with("pinfold ")).collect();
+        assert!(commands.len() > 5, "{commands:?}");
+        for command in commands {
+            let command = command.replace("IMAGE", "localhost/image");
+            if let Err(error) = Cli::try_parse_from(command.split(' ')) {
+                panic!("{command}: {error}");
+            }
+        }
     }
 
     #[test]

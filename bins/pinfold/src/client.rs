@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use contracts::problem::Problem;
+use contracts::{Hidden, problem::Problem};
 use http_body_util::{BodyExt, Full, Limited, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
     Method, Request, Response, StatusCode, Uri,
@@ -25,7 +25,7 @@ pub(crate) type Socket = tokio_tungstenite::WebSocketStream<TcpStream>;
 
 pub(crate) struct Client {
     authority: String,
-    token: String,
+    token: Hidden,
 }
 
 /// What the node refused, or failed at.
@@ -76,7 +76,7 @@ impl RequestBody {
 }
 
 impl Client {
-    pub(crate) fn new(url: &str, token: String) -> anyhow::Result<Self> {
+    pub(crate) fn new(url: &str, token: Hidden) -> anyhow::Result<Self> {
         let uri: Uri = url.parse().with_context(|| format!("{url} is not an address"))?;
         if uri.scheme_str() != Some("http") {
             bail!(
@@ -168,7 +168,7 @@ impl Client {
     pub(crate) async fn socket(&self, path: &str) -> anyhow::Result<Socket> {
         let stream = self.connect().await?;
         let uri = format!("ws://{}{path}", self.authority).parse()?;
-        let bearer = format!("Bearer {}", self.token);
+        let bearer = format!("Bearer {}", self.token.reveal());
         let request = ClientRequestBuilder::new(uri).with_header("Authorization", bearer);
         let config = WebSocketConfig::default()
             .max_frame_size(Some(MAX_SOCKET_BYTES))
@@ -208,7 +208,7 @@ impl Client {
             .uri(path)
             .header(HOST, &self.authority)
             .header(CONTENT_TYPE, "application/json")
-            .header(AUTHORIZATION, format!("Bearer {}", self.token));
+            .header(AUTHORIZATION, format!("Bearer {}", self.token.reveal()));
         for (name, value) in headers {
             request = request.header(*name, value);
         }

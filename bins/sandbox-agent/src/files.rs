@@ -11,6 +11,7 @@ mod session;
 pub(crate) use collect::{Collection, Wanted};
 pub(crate) use put::Puts;
 pub(crate) use session::Calls;
+pub use session::Unpack;
 
 use contracts::link::FileError;
 use rustix::{

@@ -16,7 +16,8 @@ use contracts::link::{
     Command, End, ExecId,
     kernel::{Cell, Input, KernelEnd, MAX_KERNELS, request},
 };
-use events::{Event, Events};
+pub use events::{Event, Events};
+
 use rustix::{event::PollFd, event::PollFlags, io::Errno};
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -10,6 +10,7 @@ mod file_events;
 mod handlers;
 pub mod logs;
 mod metrics;
+mod patience;
 mod problem;
 mod ranges;
 mod request;

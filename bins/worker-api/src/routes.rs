@@ -289,6 +289,9 @@ fn matches(pattern: &str, path: &str) -> Option<Vec<String>> {
 }
 
 #[cfg(test)]
+mod compatibility;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -7,6 +7,7 @@ use crate::{
     handlers,
     logs::Log,
     metrics::HttpMetrics,
+    patience::Patient,
     problem::{Answer, ApiError},
     routes::{Access, Found, find},
     shutdown::Shutdown,
@@ -143,6 +144,7 @@ pub(crate) async fn serve(
     heard: impl Future<Output = ()> + Send + 'static,
 ) {
     let places = Arc::new(Semaphore::new(front.config.listen.max_connections));
+    let patience = Duration::from_secs(front.config.listen.write_wait_seconds.max(1));
     let closing = CancellationToken::new();
     let mut connections = JoinSet::new();
     let mut signals = JoinSet::new();
@@ -176,7 +178,7 @@ pub(crate) async fn serve(
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_WAIT)
             .max_buf_size(MAX_HEADER_BYTES)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(Patient::new(stream, patience)), service)
             .with_upgrades();
         let closing = closing.clone();
         connections.spawn(async move {

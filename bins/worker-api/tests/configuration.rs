@@ -2,7 +2,7 @@
 //!
 //! `UPDATE_DOCS=1 cargo test -p worker-api --test configuration` writes it anew.
 
-use clap::CommandFactory;
+use clap::{CommandFactory, Parser};
 use std::fmt::Write;
 
 fn page() -> String {
@@ -52,4 +52,29 @@ fn the_page_says_what_the_command_says() {
     }
     let written = std::fs::read_to_string(path).unwrap_or_default();
     assert_eq!(written, page(), "docs/configuration.md is out of date: run with UPDATE_DOCS=1");
+}
+
+#[test]
+fn a_configuration_that_is_printed_shows_no_token_and_no_key() {
+    let digits = "0123456789abcdef".repeat(4);
+    let config = worker_api::Config::try_parse_from([
+        "worker-api",
+        "--worker-api-bearer-token=planted-token",
+        "--worker-api-admin-token=planted-admin",
+        &format!("--provider-key={digits}"),
+        "--container-runtime=direct",
+        "--agent-path=/bin/true",
+        "--landlock=off",
+    ]);
+    let config = config.unwrap();
+    let text = format!("{config:?}");
+    assert!(text.contains("worker_api_admin_token") && !text.contains("planted"), "{text}");
+    assert!(!text.contains(&digits), "{text}");
+    let checked = config.checked().unwrap();
+    assert_eq!(
+        (&*checked.token, checked.admin_token.as_deref()),
+        ("planted-token", Some("planted-admin"))
+    );
+    let text = format!("{:?}", checked.provider_key);
+    assert!(text.contains("Given") && !text.contains(&digits), "{text}");
 }

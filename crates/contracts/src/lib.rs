@@ -8,6 +8,7 @@ pub mod egress;
 pub mod event;
 pub mod fault;
 pub mod file;
+mod hidden;
 pub mod id;
 pub mod image;
 pub mod inference;
@@ -28,6 +29,7 @@ pub mod terminal;
 pub mod version;
 
 pub use fault::{Fault, Faults};
+pub use hidden::Hidden;
 pub use id::{CellId, JobId, ProviderName, SandboxId, SessionId, TaskId, TemplateName, TerminalId};
 pub use image::ImageRef;
 pub use route::RouteAlias;

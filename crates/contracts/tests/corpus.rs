@@ -6,6 +6,8 @@ mod contracts_link;
 mod contracts_names;
 #[path = "../../../fuzz/checks/contracts_requests.rs"]
 mod contracts_requests;
+#[path = "../../../fuzz/checks/contracts_sessions.rs"]
+mod contracts_sessions;
 #[path = "../../../fuzz/replay.rs"]
 mod replay;
 
@@ -24,4 +26,9 @@ fn the_corpus_of_names_holds() {
 #[test]
 fn the_corpus_of_requests_holds() {
     replay("contracts_requests", contracts_requests::check);
+}
+
+#[test]
+fn the_corpus_of_sessions_holds() {
+    replay("contracts_sessions", contracts_sessions::check);
 }

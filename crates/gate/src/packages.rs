@@ -18,6 +18,7 @@ mod download;
 mod npm;
 mod origin;
 mod page;
+pub mod pages;
 mod pypi;
 mod store;
 

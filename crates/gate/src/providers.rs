@@ -10,3 +10,6 @@ pub use catalog::{Catalog, CatalogError};
 pub use key::{KeyError, KeySource, MasterKey};
 pub use secret::Secret;
 pub use vault::{Vault, VaultError};
+
+#[cfg(test)]
+mod wiped;

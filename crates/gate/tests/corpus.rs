@@ -6,6 +6,8 @@ mod gate_body;
 mod gate_egress;
 #[path = "../../../fuzz/checks/gate_hello.rs"]
 mod gate_hello;
+#[path = "../../../fuzz/checks/gate_packages.rs"]
+mod gate_packages;
 #[path = "../../../fuzz/checks/gate_surface.rs"]
 mod gate_surface;
 #[path = "../../../fuzz/checks/gate_usage.rs"]
@@ -28,6 +30,11 @@ fn the_corpus_of_egress_holds() {
 #[test]
 fn the_corpus_of_hellos_holds() {
     replay("gate_hello", gate_hello::check);
+}
+
+#[test]
+fn the_corpus_of_packages_holds() {
+    replay("gate_packages", gate_packages::check);
 }
 
 #[test]

@@ -92,11 +92,33 @@ async function valueOf(handle) {
   return behind;
 }
 
+// Where npm installs globally. What an image has there comes first: Node's own way is not there
+// before 22.13, and knows no enums from 26 on.
+const TRANSFORMER = '/usr/local/lib/node_modules/amaro';
+let transformer;
+
 function withoutTypes(code) {
-  if (!stripTypeScriptTypes) {
-    throw new Error(`TypeScript needs Node.js 22.13 or later, which removes types itself; this is ${process.version}`);
+  if (fs.existsSync(TRANSFORMER)) {
+    transformer ??= createRequire(TRANSFORMER)(TRANSFORMER);
+    try {
+      return transformer.transformSync(code, { mode: 'transform' }).code;
+    } catch (told) {
+      // What it throws is no Error.
+      const error = new SyntaxError(String(told?.message ?? told));
+      error.stack = `cell-${number}:${told?.startLine}\n${told?.snippet ?? ''}\nSyntaxError: ${error.message}`;
+      throw error;
+    }
   }
-  return stripTypeScriptTypes(code, { mode: 'transform' });
+  if (!stripTypeScriptTypes) {
+    throw new Error('TypeScript needs Node.js 22.13 or later, or the package amaro, installed globally in the image;'
+      + ` this is Node.js ${process.version} without it`);
+  }
+  try {
+    return stripTypeScriptTypes(code, { mode: 'transform' });
+  } catch (error) {
+    if (error.code !== 'ERR_INVALID_ARG_VALUE') throw error;
+    return stripTypeScriptTypes(code);
+  }
 }
 
 // The number of the cell that ended last, for the worker to see.

@@ -24,8 +24,9 @@ const LIBRARIES: [(&str, &[&str]); 6] = [
     ("store", &["contracts"]),
 ];
 
-/// Runs the others as programs and speaks their types: nothing ships from it.
-const TESTS_OF_ALL: [&str; 1] = ["features"];
+/// One runs the others as programs and speaks their types, one tries their parsers: nothing ships from
+/// either.
+const TESTS_OF_ALL: [&str; 2] = ["features", "fuzz"];
 
 #[test]
 fn every_source_file_says_what_it_owns() {

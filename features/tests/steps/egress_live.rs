@@ -43,6 +43,24 @@ ask(s)
 print('a new one works', flush=True)
 time.sleep(600)";
 
+/// Reads an answer for as long as it goes on, and tells how it ended and what a new request gets.
+const READ: &str = "import http.client, os
+target = os.environ['TARGET']
+def ask(path):
+    connection = http.client.HTTPConnection('127.0.0.1', 11434)
+    connection.request('GET', f'http://{target}{path}', headers={'host': target})
+    return connection.getresponse()
+answer = ask('/endless')
+assert answer.status == 200 and answer.read(16) == b'forward-proxy-ok'
+print('it has begun', flush=True)
+try:
+    answer.read()
+    print('it seems whole', flush=True)
+except (http.client.IncompleteRead, OSError) as fault:
+    print('it was broken off:', type(fault).__name__, flush=True)
+answer = ask('/')
+print('then:', answer.status, answer.read().decode(), flush=True)";
+
 const CONNECT: &str = "import os, socket
 target = os.environ['TARGET']
 s = socket.create_connection(('127.0.0.1', 11434))
@@ -54,12 +72,16 @@ fn target(world: &World) -> String {
 }
 
 async fn hold(world: &mut World, more: Value) {
-    let mut sandbox = json!({"image": PYTHON, "command": ["python3", "-c", HOLD],
-                             "network_policy": "restricted", "env": {"TARGET": target(world)}});
-    sandbox.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("fields"));
-    submit(world, sandbox).await;
+    run(world, HOLD, &target(world), more).await;
     let said = told(world, "it is open").await;
     assert!(said.contains("it is open"), "{said}");
+}
+
+async fn run(world: &mut World, code: &str, target: &str, more: Value) {
+    let mut sandbox = json!({"image": PYTHON, "command": ["python3", "-c", code],
+                             "network_policy": "restricted", "env": {"TARGET": target}});
+    sandbox.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("fields"));
+    submit(world, sandbox).await;
 }
 
 async fn submit(world: &mut World, sandbox: Value) {
@@ -83,6 +105,24 @@ async fn told(world: &World, text: &str) -> String {
 async fn holds(world: &mut World) {
     let egress = rules(outside(world));
     hold(world, json!({"egress": egress})).await;
+}
+
+#[given("a job that reads an endless answer of the server")]
+async fn reads(world: &mut World) {
+    let (egress, target) =
+        (rules(outside(world)), format!("allowed.test:{}", outside(world).plain_port));
+    run(world, READ, &target, json!({"egress": egress})).await;
+    let said = told(world, "it has begun").await;
+    assert!(said.contains("it has begun"), "{said}");
+}
+
+#[then(
+    expr = "it knows that it has not the whole answer, and a new request is refused with {string}"
+)]
+async fn is_broken_off(world: &mut World, reason: String) {
+    let said = told(world, &reason).await;
+    assert!(said.contains("it was broken off: ") && !said.contains("it seems whole"), "{said}");
+    assert!(said.contains("then: 403 ") && said.contains(&reason), "{said}");
 }
 
 #[given(expr = "a job with the policy {string} that holds a tunnel to the server")]

@@ -65,6 +65,12 @@ async fn without_go(world: &mut World) {
     start_with(world, "SESSION_IMAGE_GO", crate::world::BASE.to_owned()).await;
 }
 
+#[given("a node whose Node.js is too old for types")]
+async fn without_types(world: &mut World) {
+    // Debian's, and nothing beside it that helps.
+    start_with(world, "SESSION_IMAGE_NODE", "localhost/pinfold/sdk-node:latest".to_owned()).await;
+}
+
 #[given("a session of Python for data")]
 async fn python_for_data(world: &mut World) {
     start_with(world, "SESSION_IMAGE_PYTHON", DATA.to_owned()).await;

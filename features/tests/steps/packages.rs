@@ -18,7 +18,9 @@ print(answer.status, answer.read().decode())";
 /// Apt for a user who may write beneath the workspace alone.
 const APT: &str = "set -e
 mkdir -p apt/lists/partial apt/cache/archives/partial apt/empty
-echo 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://127.0.0.1:11434/packages/debian bookworm main' > apt/sources.list
+key=/usr/share/keyrings/debian-archive-keyring.gpg
+if [ -n \"$KEY\" ]; then key=$PWD/key.asc; echo \"$KEY\" > $key; fi
+echo \"deb [signed-by=$key] http://127.0.0.1:11434/packages/debian bookworm main\" > apt/sources.list
 aptly() {
   apt-get -qq -o Dir::State=$PWD/apt -o Dir::State::status=/var/lib/dpkg/status \\
     -o Dir::Cache=$PWD/apt/cache -o Dir::Etc::SourceList=$PWD/apt/sources.list \\
@@ -32,12 +34,22 @@ fn registries(world: &World) -> &Registries {
 
 #[given("a node, and registries outside")]
 pub(super) async fn node_and_registries(world: &mut World) {
-    let registries = Registries::start().await;
+    start(world, false).await;
+}
+
+#[given("a node, and an archive of Debian outside")]
+async fn node_and_archive(world: &mut World) {
+    start(world, true).await;
+}
+
+async fn start(world: &mut World, debian: bool) {
+    let folder = debian.then(|| world.folder.path());
+    let registries = Registries::start(folder).await;
     let root = format!("http://127.0.0.1:{}", registries.port);
     for (name, value) in [
         ("PACKAGES_PYPI_URL", format!("{root}/simple/")),
         ("PACKAGES_NPM_URL", format!("{root}/npm")),
-        ("PACKAGES_DEBIAN_URL", String::new()),
+        ("PACKAGES_DEBIAN_URL", if debian { format!("{root}/debian") } else { String::new() }),
     ] {
         world.settings.push((name.to_owned(), value));
     }
@@ -103,7 +115,9 @@ async fn apt(world: &mut World, registry: String, package: String) {
     let script = format!(
         "{APT} aptly update && aptly download {package} && dpkg -x {package}_*.deb root && root/usr/bin/{package}"
     );
-    run(world, &["sh", "-c", &script], json!({}), &[&registry]).await;
+    // An archive of the scenario's own has its own key.
+    let key = std::fs::read_to_string(world.folder.path().join("key.asc")).unwrap_or_default();
+    run(world, &["sh", "-c", &script], json!({"KEY": key}), &[&registry]).await;
 }
 
 #[when(expr = "a job that may install from {string} asks the gate for {string}")]

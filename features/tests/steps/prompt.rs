@@ -9,20 +9,35 @@ fn person(world: &mut World) -> &mut Person {
     world.person.as_mut().expect("somebody sits there")
 }
 
-fn start(world: &mut World, words: &[&str]) {
-    world.person = Some(Person::start(world.node(), world.folder.path(), words));
+fn start(world: &mut World, words: &[&str], terminal: &[(&str, &str)]) {
+    world.person = Some(Person::start(world.node(), world.folder.path(), words, terminal));
+}
+
+/// What is written, with the controls that a feature can't hold; ST ends a string of kitty's.
+fn controls(text: &str) -> String {
+    text.replace("ST", "\u{1b}\\").replace("ESC", "\u{1b}").replace("BEL", "\u{7}")
 }
 
 #[when("somebody opens a prompt")]
 async fn opens(world: &mut World) {
-    start(world, &["session"]);
+    start(world, &["session"], &[]);
+    person(world).sees(">>> ").await;
+}
+
+#[when(regex = r"^somebody opens a prompt in (\S+)$")]
+async fn opens_in(world: &mut World, terminal: String) {
+    let name = match terminal.as_str() {
+        "kitty" => ("KITTY_WINDOW_ID", "1"),
+        other => ("TERM_PROGRAM", other),
+    };
+    start(world, &["session"], &[name]);
     person(world).sees(">>> ").await;
 }
 
 #[when("somebody opens a shell in it")]
 async fn opens_shell(world: &mut World) {
     let path = session(world);
-    start(world, &["session", "shell", path.trim_start_matches("/sessions/")]);
+    start(world, &["session", "shell", path.trim_start_matches("/sessions/")], &[]);
     person(world).sees("Ctrl-]").await;
 }
 
@@ -37,14 +52,19 @@ async fn presses(world: &mut World, key: String) {
     person(world).types(&key.to_string());
 }
 
+#[when(regex = r"^they make their terminal (\d+) by (\d+)$")]
+async fn resizes(world: &mut World, rows: u16, columns: u16) {
+    person(world).resizes(rows, columns);
+}
+
 #[then(regex = r#"^they see "(.*)"$"#)]
 async fn sees(world: &mut World, text: String) {
-    person(world).sees(&unescaped(&text)).await;
+    person(world).sees(&controls(&unescaped(&text))).await;
 }
 
 #[then(regex = r#"^without "(.*)" they see "(.*)"$"#)]
 async fn sees_only(world: &mut World, other: String, text: String) {
-    let other = other.replace("ESC", "\u{1b}");
+    let other = controls(&other);
     let seen = person(world).sees(&text).await;
     assert!(!seen.contains(&other), "{seen:?}");
 }

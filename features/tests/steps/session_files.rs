@@ -75,6 +75,27 @@ async fn reads_range(world: &mut World, path: String, range: String) {
     call(world, ("GET", &path, ""), "", &[("range", &range)]).await;
 }
 
+#[given(expr = "a node that waits {int} second for who takes nothing")]
+async fn waits(world: &mut World, seconds: u64) {
+    start_with(world, "WRITE_WAIT_SECONDS", seconds.to_string()).await;
+}
+
+#[when(expr = "somebody asks for {string} and takes nothing of it")]
+async fn takes_nothing(world: &mut World, path: String) {
+    let url = url(world, &path, "");
+    let head = format!("GET {url} HTTP/1.1\r\nhost: node\r\nauthorization: Bearer {TOKEN}\r\n\r\n");
+    let mut stream = TcpStream::connect(world.node().caller.address).await.expect("connected");
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.expect("answered");
+    assert_eq!(&status, b"HTTP/1.1 200");
+    // The connection is held to the scenario's end.
+    world.waiting.spawn(async move {
+        let _held = stream;
+        std::future::pending().await
+    });
+}
+
 #[when(expr = "the caller makes the folder {string}")]
 async fn makes_folder(world: &mut World, path: String) {
     let answer = call(world, ("PUT", &path, "?folder"), "", &[]).await;

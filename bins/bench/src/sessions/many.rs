@@ -1,6 +1,6 @@
 //! Many open sessions that only wait: what they hold of the machine's memory, and what they use of its processors.
 
-use super::{CODE, Session, peers::Bare};
+use super::{CODE, Session, peers::Bare, restarts::Restarts};
 use crate::{
     footprint::Footprint,
     node::Node,
@@ -32,7 +32,7 @@ struct Held {
 
 pub(super) fn run(page: &mut Page, sessions: usize, container_host: &str) -> anyhow::Result<()> {
     let service = usage::service(container_host)?;
-    let node = Node::start_with(&[
+    let mut node = Node::start_with(&[
         ("POOL_MAX", "0".to_owned()),
         ("SESSION_MAX", sessions.to_string()),
         ("SESSION_FREEZE_AFTER_SECONDS", "0".to_owned()),
@@ -64,6 +64,9 @@ pub(super) fn run(page: &mut Page, sessions: usize, container_host: &str) -> any
         ensure!(session.run(CODE)? == "2\n", "a session lost its state");
         cells.push(millis(began));
     }
+    drop(client);
+    let restarts = Restarts::measure(&mut node, &paths)?;
+    let mut client = node.client()?;
     for path in &paths {
         client.delete(path)?;
     }
@@ -106,6 +109,7 @@ pub(super) fn run(page: &mut Page, sessions: usize, container_host: &str) -> any
         "nothing is left of them",
         (before.folders, before.open_files) == (after.folders, after.open_files),
     );
+    restarts.tell(page, sessions);
     Ok(())
 }
 

@@ -31,7 +31,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     path::Path,
 };
-use unpack::Unpack;
+pub use unpack::Unpack;
 use watch::Watch;
 
 /// Calls at a time: the host counts those that it has ended, and we may not have heard of it yet.

@@ -14,7 +14,7 @@ const MAX_LINE_BYTES: usize = MAX_DISPLAY_BYTES as usize + 64;
 const PIECES: usize = 16;
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub enum Event {
     /// Nothing whole is there.
     None,
     /// A result, as a line with its end.
@@ -28,8 +28,9 @@ pub(super) enum Event {
     End,
 }
 
+/// Public for who fuzzes it.
 #[derive(Default)]
-pub(super) struct Events {
+pub struct Events {
     pipe: Option<OwnedFd>,
     line: Vec<u8>,
     /// Where the next line starts, and up to where none ends.
@@ -69,12 +70,13 @@ impl Events {
         }
     }
 
-    fn take(&mut self, data: &[u8]) {
+    /// What was read of the pipe.
+    pub fn take(&mut self, data: &[u8]) {
         self.line.extend_from_slice(data);
     }
 
     /// The next event; a result beyond `room` is only counted.
-    pub(super) fn next(&mut self, room: u64) -> Event {
+    pub fn next(&mut self, room: u64) -> Event {
         let found = self.line[self.searched..].iter().position(|byte| *byte == b'\n');
         let Some(found) = found else {
             return self.unfinished();

@@ -1,6 +1,6 @@
 //! Where the node listens, who may ask, how much, and what it writes down of it.
 
-use contracts::Faults;
+use contracts::{Faults, Hidden};
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -15,7 +15,7 @@ pub struct Listen {
 
     /// The token that callers must send as `Authorization: Bearer …`. Required, here or as a file.
     #[arg(long, env = "WORKER_API_BEARER_TOKEN", hide_env_values = true)]
-    worker_api_bearer_token: Option<String>,
+    worker_api_bearer_token: Option<Hidden>,
 
     /// A file that holds the token, instead of the variable.
     #[arg(long, env = "WORKER_API_BEARER_TOKEN_FILE")]
@@ -37,6 +37,10 @@ pub struct Listen {
     #[arg(long, env = "HEARTBEAT_SECONDS", default_value_t = 15)]
     pub heartbeat_seconds: u64,
 
+    /// A connection ends when its caller takes nothing of an answer for so long, in seconds.
+    #[arg(long, env = "WRITE_WAIT_SECONDS", default_value_t = 60)]
+    pub write_wait_seconds: u64,
+
     /// How long running jobs may go on after the first signal to stop, in seconds. What runs longer
     /// is left to the next start, which adopts it.
     #[arg(long, env = "DRAIN_SECONDS", default_value_t = 30)]
@@ -55,19 +59,19 @@ impl Listen {
             faults.add(NAME, "is required: there is no access without it");
             return None;
         }
-        token(NAME, value.as_deref(), file.as_deref(), faults)
+        token(NAME, value.as_ref(), file.as_deref(), faults)
     }
 }
 
 /// A token that is given as a value or as a file; as both, it would be anybody's guess.
 pub(super) fn token(
     name: &str,
-    value: Option<&str>,
+    value: Option<&Hidden>,
     file: Option<&Path>,
     faults: &mut Faults,
 ) -> Option<String> {
     let token = match (value, file) {
-        (Some(token), None) => token.to_owned(),
+        (Some(token), None) => token.reveal().to_owned(),
         (None, Some(path)) => match std::fs::read_to_string(path) {
             Ok(token) => token.trim_end().to_owned(),
             Err(error) => {

@@ -1,10 +1,9 @@
 //! Who may change providers and routes, and what opens the providers' keys.
 
 use super::listen::token;
-use contracts::Faults;
+use contracts::{Faults, Hidden};
 use gate::providers::KeySource;
 use std::path::{Path, PathBuf};
-use zeroize::Zeroizing;
 
 /// The credential's name in a unit: `LoadCredentialEncrypted=pinfold-provider-key`.
 const CREDENTIAL: &str = "pinfold-provider-key";
@@ -17,7 +16,7 @@ pub struct Providers {
     /// The token for `/v1/providers`, `/v1/inference` and `/v1/templates`. Without one, nobody may use
     /// them.
     #[arg(long, env = "WORKER_API_ADMIN_TOKEN", hide_env_values = true)]
-    worker_api_admin_token: Option<String>,
+    worker_api_admin_token: Option<Hidden>,
 
     /// A file that holds the admin token, instead of the variable.
     #[arg(long, env = "WORKER_API_ADMIN_TOKEN_FILE")]
@@ -35,7 +34,7 @@ pub struct Providers {
 
     /// The same 32 bytes themselves. A file or a credential is better: an environment is inherited.
     #[arg(long, env = "PROVIDER_KEY", hide_env_values = true)]
-    provider_key: Option<String>,
+    provider_key: Option<Hidden>,
 
     /// Authorities to believe at providers beside the machine's, as PEM.
     #[arg(long, env = "PROVIDER_CA_FILE")]
@@ -53,7 +52,7 @@ impl Providers {
         if value.is_none() && file.is_none() {
             return None;
         }
-        let token = token(NAME, value.as_deref(), file.as_deref(), faults)?;
+        let token = token(NAME, value.as_ref(), file.as_deref(), faults)?;
         let same = worker_token == Some(token.as_str());
         faults.require(!same, NAME, "must not be the worker's token");
         Some(token)
@@ -63,7 +62,7 @@ impl Providers {
         let shown = self.credentials_directory.as_ref().map(|folder| folder.join(CREDENTIAL));
         let file = self.provider_key_file.clone().map(KeySource::File);
         let shown = shown.filter(|path| path.exists()).map(KeySource::Credential);
-        let given = self.provider_key.clone().map(Zeroizing::new).map(KeySource::Given);
+        let given = self.provider_key.clone().map(KeySource::Given);
         let mut found = [file, shown, given].into_iter().flatten();
         let first = found.next();
         let more = "is given twice: as a file, as a credential or as a value, but once";

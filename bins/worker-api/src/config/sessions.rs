@@ -3,7 +3,7 @@
 use contracts::{Faults, ImageRef, code::Language};
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-/// The image with a toolchain of every language that needs one.
+/// The image with a toolchain of every language that needs one, but Java.
 const POLYGLOT: &str = "localhost/pinfold/polyglot:latest";
 
 #[derive(Debug, Clone, clap::Args)]
@@ -91,7 +91,7 @@ pub struct SessionTimes {
     session_image_cpp: String,
 
     /// The image of Java code in sessions.
-    #[arg(long, env = "SESSION_IMAGE_JAVA", default_value = POLYGLOT)]
+    #[arg(long, env = "SESSION_IMAGE_JAVA", default_value = "localhost/pinfold/java:latest")]
     session_image_java: String,
 
     /// The image of Ruby code in sessions.

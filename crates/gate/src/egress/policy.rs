@@ -41,7 +41,11 @@ pub struct Permit {
 /// What a client sends first through its tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opening<'a> {
-    Tls { server_name: Option<&'a [u8]> },
+    Tls {
+        server_name: Option<&'a [u8]>,
+    },
+    /// TLS whose hello has another one in it, encrypted: whatever name it shows, it may not mean it.
+    Hidden,
     Other,
 }
 
@@ -192,6 +196,7 @@ impl Permit {
         let denied = |reason| Err(self.request.denied(reason));
         match (opening, &self.request.target().host) {
             (Opening::Other, _) => denied(Reason::NotTls),
+            (Opening::Hidden, _) => denied(Reason::NameHidden),
             (Opening::Tls { server_name: None }, Host::Address(_)) => Ok(()),
             (Opening::Tls { server_name: None }, Host::Name(_)) => denied(Reason::NameMissing),
             (Opening::Tls { server_name: Some(_) }, Host::Address(_)) => {

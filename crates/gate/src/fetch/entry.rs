@@ -74,6 +74,13 @@ impl Entry {
         (state.audit, state.end) = (denial.audit(), "refused");
     }
 
+    /// It was let through and has begun, and a new policy does not let it go on.
+    pub(super) fn cut(&self, denial: &Denial) {
+        self.fetching.count_refused();
+        tracing::debug!(%denial, "a fetch is broken off by a new policy");
+        self.ends("policy_changed");
+    }
+
     pub(super) fn answered(&self, status: u16) {
         self.state().status = Some(status);
     }

@@ -1,15 +1,18 @@
 //! What one job may fetch at the moment, and what it has fetched so far.
 
-use crate::egress::{Direction, Policy, Reason, Traffic};
+use crate::egress::{Denial, Direction, Permit, Policy, Reason, Traffic};
 use contracts::{
     egress::EgressUsage,
     packages::{Registries, Registry},
 };
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{
-        AtomicU8, AtomicU64,
-        Ordering::{Acquire, Relaxed, Release},
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{
+            AtomicU8, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
 };
 use tokio::sync::watch;
@@ -74,7 +77,7 @@ impl Fetching {
         Arc::clone(&self.policy.borrow())
     }
 
-    /// From the next request on. Open tunnels that it does not allow are closed.
+    /// From the next request on. What is on its way and is not allowed by it is broken off.
     pub fn set_policy(&self, policy: Arc<Policy>) {
         self.policy.send_replace(policy);
     }
@@ -88,8 +91,20 @@ impl Fetching {
         }
     }
 
-    pub(super) fn changes(&self) -> watch::Receiver<Arc<Policy>> {
-        self.policy.subscribe()
+    /// Returns once a policy holds that does not let this request be at these addresses.
+    pub(super) async fn forbids(&self, permit: &Permit, addresses: &[IpAddr]) -> Denial {
+        let mut changes = self.policy.subscribe();
+        loop {
+            let policy = Arc::clone(&changes.borrow_and_update());
+            let verdict = policy.admit(permit.request()).and_then(|it| it.approve(addresses));
+            if let Err(denial) = verdict {
+                return denial;
+            }
+            if changes.changed().await.is_err() {
+                // The sender is ours, so this is never.
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     pub(crate) fn spend(&self, direction: Direction, bytes: usize) -> Result<(), Reason> {

@@ -1,5 +1,7 @@
 //! The first bytes of a tunnel: a TLS hello, whole, with the name of the server that it is for.
 
+mod hidden;
+
 use crate::egress::Opening;
 use std::{fmt, time::Duration};
 use tokio::{
@@ -25,6 +27,8 @@ enum State {
     #[default]
     Unread,
     Tls(Option<String>),
+    /// The name that counts is encrypted.
+    Hidden,
     Other,
 }
 
@@ -58,7 +62,12 @@ impl Hello {
             match self.acceptor.accept() {
                 Ok(None) => {}
                 Ok(Some(accepted)) => {
-                    return State::Tls(accepted.client_hello().server_name().map(str::to_owned));
+                    let name = accepted.client_hello().server_name().map(str::to_owned);
+                    return match hidden::hides_its_name(&self.bytes) {
+                        Some(false) => State::Tls(name),
+                        Some(true) => State::Hidden,
+                        None => State::Other,
+                    };
                 }
                 Err(_) => return State::Other,
             }
@@ -70,12 +79,13 @@ impl Hello {
     pub fn opening(&self) -> Opening<'_> {
         match &self.state {
             State::Tls(name) => Opening::Tls { server_name: name.as_deref().map(str::as_bytes) },
+            State::Hidden => Opening::Hidden,
             State::Unread | State::Other => Opening::Other,
         }
     }
 
     pub fn is_tls(&self) -> bool {
-        matches!(self.state, State::Tls(_))
+        matches!(self.state, State::Tls(_) | State::Hidden)
     }
 
     /// All that was said.

@@ -1,7 +1,7 @@
 //! A plain request in absolute form: made anew for the server that it names, one per connection.
 
 use super::{denied, entry::Entry, failed, outside::socket_addresses};
-use crate::egress::{Direction, Permit, Reason};
+use crate::egress::{Denial, Direction, Permit, Reason};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Request, Response,
@@ -23,22 +23,29 @@ use std::{
 const OUR_VIA: HeaderValue = HeaderValue::from_static("1.1 pinfold");
 
 pub(super) async fn answer(permit: Permit, entry: Entry, head: Parts, body: Incoming) -> Answer {
-    let entry = Arc::new(entry);
-    match send(&permit, &entry, head, body).await {
+    let (permit, entry) = (Arc::new(permit), Arc::new(entry));
+    let mut forbidden = forbidden(&permit, &entry);
+    let sent = tokio::select! {
+        biased;
+        denial = &mut forbidden => return refused(&denial, &entry),
+        sent = send(&permit, &entry, head, body) => sent,
+    };
+    match sent {
         Ok(response) => {
             // One that says how long it is and is too long is refused, and not broken off.
             let length = response.body().size_hint().exact();
             let length = length.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
             if let Some(Err(reason)) = length.map(|length| entry.spend(Direction::In, length)) {
-                return refused(&permit, &entry, reason);
+                return refused(&permit.request().denied(reason), &entry);
             }
             entry.answered(response.status().as_u16());
             let is_paid = length.is_some();
-            let body = |relayed| Counted { relayed, entry, is_paid, is_over: false };
+            let forbidden = Some(forbidden);
+            let body = |relayed| Counted { relayed, entry, forbidden, is_paid, is_over: false };
             response.map(|relayed| AnswerBody::Other(body(relayed).boxed_unsync()))
         }
         Err(error) => match entry.spent() {
-            Some(reason) => refused(&permit, &entry, reason),
+            Some(reason) => refused(&permit.request().denied(reason), &entry),
             None => {
                 let (status, code) = (error.status(), error.code());
                 entry.answered(status.as_u16());
@@ -49,11 +56,19 @@ pub(super) async fn answer(permit: Permit, entry: Entry, head: Parts, body: Inco
     }
 }
 
-fn refused(permit: &Permit, entry: &Entry, reason: Reason) -> Answer {
-    let denial = permit.request().denied(reason);
+fn refused(denial: &Denial, entry: &Entry) -> Answer {
     entry.answered(denial.status().as_u16());
-    entry.refused_late(&denial);
-    denied(&denial, &entry.fetching.policy())
+    entry.refused_late(denial);
+    denied(denial, &entry.fetching.policy())
+}
+
+/// Over once the rules of the moment would not let such a request through. Which of its addresses it
+/// has is not known here: as for a new request, all of them must be allowed.
+type Forbidden = Pin<Box<dyn Future<Output = Denial> + Send>>;
+
+fn forbidden(permit: &Arc<Permit>, entry: &Arc<Entry>) -> Forbidden {
+    let (permit, fetching) = (Arc::clone(permit), Arc::clone(&entry.fetching));
+    Box::pin(async move { fetching.forbids(&permit, permit.addresses()).await })
 }
 
 async fn send(
@@ -96,10 +111,12 @@ fn bytes_of(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
 
-/// An answer that costs what it brings.
+/// An answer that costs what it brings, and goes on for as long as the rules allow it.
 struct Counted {
     relayed: Relayed,
     entry: Arc<Entry>,
+    /// None once it is broken off.
+    forbidden: Option<Forbidden>,
     /// Its length was known, and counted at once.
     is_paid: bool,
     is_over: bool,
@@ -122,6 +139,17 @@ impl Body for Counted {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
+        // The client sees an answer that was broken off, and none that looks whole.
+        const BROKEN_OFF: RelayError = RelayError::Unfinished;
+        let Some(forbidden) = &mut self.forbidden else {
+            return Poll::Ready(Some(Err(BROKEN_OFF)));
+        };
+        // Before the next bytes, so that none follow the rules' change; and woken by it, too.
+        if let Poll::Ready(denial) = forbidden.as_mut().poll(cx) {
+            self.forbidden = None;
+            self.entry.cut(&denial);
+            return Poll::Ready(Some(Err(BROKEN_OFF)));
+        }
         let read = ready!(Pin::new(&mut self.relayed).poll_frame(cx));
         Poll::Ready(match read {
             None => {
@@ -137,8 +165,7 @@ impl Body for Counted {
                 let bytes = data.map_or(0, Bytes::len);
                 if let Err(reason) = self.entry.spend(Direction::In, bytes) {
                     self.entry.ends(reason.code());
-                    // The client sees an answer that was broken off, and none that looks whole.
-                    return Poll::Ready(Some(Err(RelayError::Unfinished)));
+                    return Poll::Ready(Some(Err(BROKEN_OFF)));
                 }
                 // An answer of known length is not asked for more than that.
                 if self.relayed.is_end_stream() {

@@ -1,10 +1,10 @@
 //! A tunnel that was asked for by CONNECT: TLS to the one host that the rules allow.
 
 use super::{entry::Entry, hello};
-use crate::egress::{Denial, Direction, Permit, Reason};
+use crate::egress::{Direction, Permit, Reason};
 use http::{Response, StatusCode};
 use relay::{Answer, AnswerBody, Side, Spliced, Tunnel, TunnelEnd, splice};
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
     time::timeout,
@@ -47,7 +47,7 @@ async fn through(mut client: TunnelEnd, permit: Permit, entry: Entry) {
         }
     };
     // Where a policy that changes later must still let it be.
-    let Ok(address) = upstream.peer_addr().map(|address| address.ip()) else {
+    let Ok(address) = upstream.peer_addr().map(|address| [address.ip()]) else {
         return entry.ends("upstream_broken");
     };
     if let Err(reason) = entry.spend(Direction::Out, hello.bytes().len()) {
@@ -63,29 +63,9 @@ async fn through(mut client: TunnelEnd, permit: Permit, entry: Entry) {
     };
     let end = tokio::select! {
         end = splice(client, upstream, outside.idle, allow) => told(&end),
-        denial = forbidden(&entry, &permit, address) => {
-            entry.fetching.count_refused();
-            tracing::debug!(%denial, "a tunnel is closed by a new policy");
-            "policy_changed"
-        }
+        denial = entry.fetching.forbids(&permit, &address) => return entry.cut(&denial),
     };
     entry.ends(end);
-}
-
-/// Returns once a policy holds that does not let this tunnel be.
-async fn forbidden(entry: &Entry, permit: &Permit, address: IpAddr) -> Denial {
-    let mut changes = entry.fetching.changes();
-    loop {
-        let policy = Arc::clone(&changes.borrow_and_update());
-        let verdict = policy.admit(permit.request()).and_then(|it| it.approve(&[address]));
-        if let Err(denial) = verdict {
-            return denial;
-        }
-        if changes.changed().await.is_err() {
-            // The entry holds the sender, so this is never.
-            std::future::pending::<()>().await;
-        }
-    }
 }
 
 fn told(end: &Spliced<Reason>) -> &'static str {

@@ -11,7 +11,7 @@ const MAX_FILE_BYTES: usize = 255;
 const MAX_SEGMENTS: usize = 16;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Asked {
+pub enum Asked {
     /// The page of a project, by its canonical name.
     Project(String),
     /// One file of a project, by the hash that its page gives.
@@ -55,7 +55,7 @@ impl Asked {
 }
 
 /// None: no registry has such a thing.
-pub(super) fn read(path: &str) -> Option<Asked> {
+pub fn read(path: &str) -> Option<Asked> {
     let rest = path.strip_prefix(PREFIX)?;
     let segments: Option<Vec<String>> = rest.split('/').map(decoded).collect();
     let segments = segments.filter(|segments| segments.len() <= MAX_SEGMENTS)?;

@@ -19,7 +19,7 @@ pub(super) struct Tarball {
 }
 
 /// Versions without a hash that counts today are left out.
-pub(super) fn rewritten(package: &str, body: &[u8]) -> Option<Bytes> {
+pub fn rewritten(package: &str, body: &[u8]) -> Option<Bytes> {
     let mut document: Map<String, Value> = serde_json::from_slice(body).ok()?;
     let versions = document.get_mut("versions")?.as_object_mut()?;
     versions.retain(|_, version| {

@@ -55,6 +55,22 @@ impl FromStr for BaseUrl {
     }
 }
 
+impl BaseUrl {
+    pub(super) fn path_of(&self, link: &str, page: Option<&str>) -> Option<String> {
+        let path = match link.split_once("://") {
+            Some(_) => link.strip_prefix(&self.root)?.to_owned(),
+            None if link.starts_with("//") => return None,
+            None if link.starts_with('/') => link.to_owned(),
+            None => joined(page?, link)?,
+        };
+        let path = path.split('#').next()?;
+        let way = path.split('?').next().unwrap_or_default();
+        let is_straight = !way.split('/').any(|part| [".", ".."].contains(&part));
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%+!@:=&?,()".contains(&byte);
+        (path.starts_with('/') && is_straight && path.bytes().all(plain)).then(|| path.to_owned())
+    }
+}
+
 pub(super) struct Origin {
     url: BaseUrl,
     upstream: Upstream,
@@ -79,16 +95,7 @@ impl Origin {
 
     /// The path of a link on its page `page`, if the link leads to this very origin.
     pub(super) fn path_of(&self, link: &str, page: Option<&str>) -> Option<String> {
-        let path = match link.split_once("://") {
-            Some(_) => link.strip_prefix(&self.url.root)?.to_owned(),
-            None if link.starts_with("//") => return None,
-            None if link.starts_with('/') => link.to_owned(),
-            None => joined(page?, link)?,
-        };
-        let path = path.split('#').next()?;
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%+!@:=&?,()".contains(&byte);
-        (path.starts_with('/') && !path.contains("/../") && path.bytes().all(plain))
-            .then(|| path.to_owned())
+        self.url.path_of(link, page)
     }
 
     /// Whether it was found to be away a moment ago.

@@ -10,11 +10,11 @@ use std::fmt::Write;
 pub(super) const ACCEPT: &str = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1";
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Release {
-    pub(super) file: String,
-    pub(super) sha256: String,
+pub struct Release {
+    pub file: String,
+    pub sha256: String,
     /// As the page has it: whole, or relative to the page.
-    pub(super) url: String,
+    pub url: String,
     requires_python: Option<String>,
     yanked: Option<String>,
 }

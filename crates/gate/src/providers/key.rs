@@ -1,6 +1,7 @@
 //! The key that opens the providers' keys: it comes from outside of the database, and is never in it.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use contracts::Hidden;
 use rustix::fs::{Mode, OFlags};
 use std::{
     io::{Read, Write},
@@ -51,7 +52,7 @@ pub enum KeySource {
     /// A file that the service manager shows to the service; its mode is the manager's.
     Credential(PathBuf),
     /// From the environment.
-    Given(Zeroizing<String>),
+    Given(Hidden),
     /// A file of the node's own, made when it is first needed.
     Own(PathBuf),
 }
@@ -68,7 +69,7 @@ impl KeySource {
                 let text = read(path, &mut open(path)?)?;
                 parse(&text, &path.display().to_string())
             }
-            Self::Given(text) => parse(text.as_bytes(), "PROVIDER_KEY"),
+            Self::Given(text) => parse(text.reveal().as_bytes(), "PROVIDER_KEY"),
             Self::Own(path) => match read_private(path) {
                 Ok(text) => parse(&text, &path.display().to_string()),
                 Err(KeyError::Read { source, .. })
@@ -184,7 +185,7 @@ mod tests {
     use super::*;
 
     fn given(text: &str) -> Result<[u8; KEY_BYTES], KeyError> {
-        KeySource::Given(Zeroizing::new(text.to_owned())).read(true).map(|key| *key.bytes())
+        KeySource::Given(text.to_owned().into()).read(true).map(|key| *key.bytes())
     }
 
     #[test]

@@ -84,7 +84,7 @@ mod tests {
     const PLACE: Place<'static> = Place { column: "credential", name: "a", revision: 1 };
 
     fn vault(digit: &str) -> Vault {
-        let source = KeySource::Given(Zeroizing::new(digit.repeat(64)));
+        let source = KeySource::Given(digit.repeat(64).into());
         Vault::new(&source.read(true).unwrap())
     }
 

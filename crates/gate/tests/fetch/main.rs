@@ -2,8 +2,9 @@
 
 mod world;
 
+use contracts::egress::RuleSpec;
 use gate::egress::Policy;
-use world::{WORDS, World, rule};
+use world::{CHUNKS, LONG, SILENT, WORDS, World, rule};
 
 #[tokio::test]
 async fn the_last_byte_that_is_granted_passes_and_the_next_does_not() {
@@ -76,9 +77,54 @@ async fn an_idle_tunnel_is_cut_by_rules_that_do_not_allow_it_and_by_no_others() 
 }
 
 #[tokio::test]
+async fn an_answer_that_has_begun_is_broken_off_by_rules_that_do_not_allow_it_and_by_no_others() {
+    let world = World::open().await;
+    let other_path = RuleSpec { paths: Some(vec!["/".into()]), ..rule(&world, "allowed.test") };
+    for (number, (path, narrower)) in
+        [(LONG, vec![]), (LONG, vec![other_path]), (CHUNKS, vec![rule(&world, "b.test")])]
+            .into_iter()
+            .enumerate()
+    {
+        world.rules(world.policy());
+        let mut client = world.connect().await;
+        client.get_at(&world, "allowed.test", path).await;
+        assert!(client.until(WORDS).await.starts_with("HTTP/1.1 200 "));
+        world.rules(
+            Policy::of_rules("r", &[rule(&world, "allowed.test"), rule(&world, "b.test")]).unwrap(),
+        );
+        if path == CHUNKS {
+            client.until(WORDS).await;
+            client.until(WORDS).await;
+        }
+        world.rules(Policy::of_rules("r", &narrower).unwrap());
+        let rest = client.until_closed().await;
+        // Neither all bytes nor the last chunk: a client knows that it has not all.
+        assert!(!rest.ends_with("0\r\n\r\n") && rest.len() < 500, "{rest}");
+        world.outside.until_left(number + 1).await;
+        assert_eq!(world.door.fetched().unwrap().refused, number as u64 + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_an_answer_yet_is_denied_by_rules_that_do_not_allow_it() {
+    let world = World::open().await;
+    let mut client = world.connect().await;
+    client.get_at(&world, "allowed.test", SILENT).await;
+    world.outside.until_heard(SILENT).await;
+    world.rules(Policy::of_rules("r", &[rule(&world, "b.test")]).unwrap());
+    let answer = client.until("host_not_allowed").await;
+    assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("b.test"), "{answer}");
+    world.outside.until_left(1).await;
+    assert_eq!(world.door.fetched().unwrap().refused, 1);
+}
+
+#[tokio::test]
 async fn nobody_is_connected_to_before_the_hello_is_whole_and_right() {
     let world = World::open().await;
     let hello = world::hello("allowed.test");
+    let mut client = world.connect_to("allowed.test").await;
+    client.say(&world::hiding(&hello)).await;
+    assert_eq!(client.until_closed().await.as_bytes(), b"\x15\x03\x03\0\x02\x02\x31");
     for said in [&hello[..hello.len() - 1], &world::hello("other.test"), b"GET / HTTP/1.1\r\n\r\n"]
     {
         let mut client = world.connect_to("allowed.test").await;

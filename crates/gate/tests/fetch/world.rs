@@ -23,6 +23,12 @@ use tokio_rustls::rustls::{
 };
 
 pub(crate) const WORDS: &str = "words-of-the-server";
+/// Of an answer whose length is told, and one of which nobody knows how long it is. Neither ends.
+pub(crate) const LONG: &str = "/long";
+pub(crate) const CHUNKS: &str = "/chunks";
+/// Where no answer comes.
+pub(crate) const SILENT: &str = "/silent";
+const PACE: Duration = Duration::from_millis(20);
 const LIMIT: Duration = Duration::from_secs(20);
 const HELLO: Duration = Duration::from_millis(500);
 
@@ -47,6 +53,8 @@ struct State {
     connections: usize,
     heard: Vec<u8>,
     heads: Vec<String>,
+    /// Clients that left an answer that does not end.
+    left: usize,
 }
 
 pub(crate) struct Client(UnixStream);
@@ -70,6 +78,22 @@ pub(crate) fn hello(name: &str) -> Vec<u8> {
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let mut said = Vec::new();
     ClientConnection::new(Arc::new(config), name).unwrap().write_tls(&mut said).unwrap();
+    said
+}
+
+/// The same hello with an encrypted one at the end of its extensions, before which no key is shared.
+pub(crate) fn hiding(hello: &[u8]) -> Vec<u8> {
+    const EXTENSION: &[u8] = b"\xfe\x0d\0\x16\0\0\x01\0\x01\x07\0\x04key!\0\x08payload!";
+    let length = |at: usize| usize::from(hello[at]) << 8 | usize::from(hello[at + 1]);
+    let session = 5 + 4 + 34;
+    let suites = session + 1 + usize::from(hello[session]);
+    let compressions = suites + 2 + length(suites);
+    let list = compressions + 1 + usize::from(hello[compressions]);
+    let mut said = [hello, EXTENSION].concat();
+    for at in [3, 7, list] {
+        let length = length(at) + EXTENSION.len();
+        said[at..at + 2].copy_from_slice(&(length as u16).to_be_bytes());
+    }
     said
 }
 
@@ -157,8 +181,12 @@ impl Client {
     }
 
     pub(crate) async fn get(&mut self, world: &World, host: &str) {
+        self.get_at(world, host, "/").await;
+    }
+
+    pub(crate) async fn get_at(&mut self, world: &World, host: &str, path: &str) {
         let host = format!("{host}:{}", world.outside.port);
-        let request = format!("GET http://{host}/ HTTP/1.1\r\nhost: {host}\r\n\r\n");
+        let request = format!("GET http://{host}{path} HTTP/1.1\r\nhost: {host}\r\n\r\n");
         self.say(request.as_bytes()).await;
     }
 
@@ -177,10 +205,12 @@ impl Client {
         String::from_utf8_lossy(&read).into_owned()
     }
 
-    pub(crate) async fn until_closed(&mut self) {
+    /// What comes before the connection is closed.
+    pub(crate) async fn until_closed(&mut self) -> String {
         let mut rest = Vec::new();
         // An alert may come before; a reset is an end too.
         let _reset = timeout(LIMIT, self.0.read_to_end(&mut rest)).await.expect("it is closed");
+        String::from_utf8_lossy(&rest).into_owned()
     }
 }
 
@@ -211,12 +241,20 @@ impl Server {
     }
 
     pub(crate) async fn until_heard(&self, words: &str) {
-        let heard = async {
-            while !String::from_utf8_lossy(&self.state.lock().unwrap().heard).contains(words) {
+        self.until(|state| String::from_utf8_lossy(&state.heard).contains(words)).await;
+    }
+
+    pub(crate) async fn until_left(&self, count: usize) {
+        self.until(|state| state.left == count).await;
+    }
+
+    async fn until(&self, is_so: impl Fn(&State) -> bool) {
+        let waiting = async {
+            while !is_so(&self.state.lock().unwrap()) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        timeout(LIMIT, heard).await.unwrap();
+        timeout(LIMIT, waiting).await.unwrap();
     }
 }
 
@@ -228,10 +266,36 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) {
         head.extend_from_slice(&piece[..count]);
         if head.starts_with(b"GET ") && head.ends_with(b"\r\n\r\n") {
             let text = String::from_utf8_lossy(&std::mem::take(&mut head)).into_owned();
+            let path = text.split(' ').nth(1).unwrap_or_default().to_owned();
             state.lock().unwrap().heads.push(text);
+            if [LONG, CHUNKS, SILENT].contains(&&*path) {
+                return endless(&mut stream, &path, &state).await;
+            }
             let length = WORDS.len();
             let said = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{WORDS}");
             stream.write_all(said.as_bytes()).await.unwrap();
+        }
+    }
+}
+
+/// Begins an answer, says its words again and again if nobody knows how many there will be, and goes
+/// on until its client goes.
+async fn endless(stream: &mut TcpStream, path: &str, state: &Mutex<State>) {
+    let begin = match path {
+        LONG => format!("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{WORDS}"),
+        CHUNKS => "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_owned(),
+        _ => String::new(),
+    };
+    stream.write_all(begin.as_bytes()).await.unwrap();
+    let chunk = format!("{:x}\r\n{WORDS}\r\n", WORDS.len());
+    let mut piece = [0; 64];
+    loop {
+        let heard = timeout(PACE, stream.read(&mut piece)).await;
+        let is_gone = heard.is_ok_and(|read| matches!(read, Ok(0) | Err(_)));
+        let said = if path == CHUNKS { stream.write_all(chunk.as_bytes()).await } else { Ok(()) };
+        if is_gone || said.is_err() {
+            state.lock().unwrap().left += 1;
+            return;
         }
     }
 }

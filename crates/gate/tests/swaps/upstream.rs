@@ -10,12 +10,17 @@ use tokio::{
     time::timeout,
 };
 
+/// What a call says whose answer is to wait for the end.
+pub(crate) const HELD: &str = "hold this";
+
 /// Between two frames of a stream.
 const PACE: Duration = Duration::from_millis(200);
 
 pub(crate) struct Provider {
     pub(crate) url: String,
     pub(crate) key: String,
+    /// How many calls it has held so far.
+    pub(crate) holds: watch::Sender<u64>,
     _serving: JoinSet<()>,
 }
 
@@ -23,6 +28,7 @@ struct Knows {
     key: String,
     model: String,
     end: watch::Receiver<bool>,
+    holds: watch::Sender<u64>,
 }
 
 impl Provider {
@@ -31,8 +37,9 @@ impl Provider {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
         let key = format!("key-of-{name}");
-        let knows = Knows { key: key.clone(), model: format!("model-of-{name}"), end };
-        let knows = Arc::new(knows);
+        let holds = watch::Sender::new(0);
+        let (model, counted) = (format!("model-of-{name}"), holds.clone());
+        let knows = Arc::new(Knows { key: key.clone(), model, end, holds: counted });
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             let mut connections = JoinSet::new();
@@ -41,7 +48,7 @@ impl Provider {
                 connections.spawn(connection(stream, Arc::clone(&knows)));
             }
         });
-        Self { url, key, _serving: serving }
+        Self { url, key, holds, _serving: serving }
     }
 }
 
@@ -62,6 +69,12 @@ async fn connection(mut stream: TcpStream, knows: Arc<Knows>) {
                 continue;
             }
             () => {
+                if body["messages"][0]["content"] == HELD {
+                    knows.holds.send_modify(|count| *count += 1);
+                    if knows.end.clone().wait_for(|end| *end).await.is_err() {
+                        return;
+                    }
+                }
                 let usage = "{\"prompt_tokens\":1,\"completion_tokens\":1}";
                 whole("200 OK", &format!("{{\"model\":\"{}\",\"usage\":{usage}}}", knows.model))
             }

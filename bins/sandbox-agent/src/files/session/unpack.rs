@@ -29,7 +29,8 @@ const MAX_EXTENDED_BYTES: u64 = 64 << 10;
 /// Bytes of an entry's name in a refusal.
 const MAX_TOLD: usize = 200;
 
-pub(super) struct Unpack {
+/// Public for who fuzzes it.
+pub struct Unpack {
     base: OwnedFd,
     state: State,
     /// What came so far of a header or an extended header.
@@ -58,7 +59,7 @@ struct Told {
 }
 
 impl Unpack {
-    pub(super) fn begin(root: &OwnedFd, path: &str, max_bytes: u64) -> Result<Self, FileFault> {
+    pub fn begin(root: &OwnedFd, path: &str, max_bytes: u64) -> Result<Self, FileFault> {
         let base = if path.is_empty() {
             super::open_folder(root, "")?
         } else {
@@ -79,7 +80,7 @@ impl Unpack {
         })
     }
 
-    pub(super) fn feed(&mut self, mut data: &[u8]) -> Result<(), FileFault> {
+    pub fn feed(&mut self, mut data: &[u8]) -> Result<(), FileFault> {
         while !data.is_empty() {
             match &mut self.state {
                 State::Ended => return Ok(()),
@@ -121,7 +122,7 @@ impl Unpack {
     }
 
     /// How many entries were unpacked. A tar without its end was cut off.
-    pub(super) fn finish(self) -> Result<u64, FileFault> {
+    pub fn finish(self) -> Result<u64, FileFault> {
         match self.state {
             State::Ended => Ok(self.entries),
             _ => Err(FileFault::BrokenTar),

@@ -45,6 +45,7 @@ pub enum Reason {
     PlainToPublic,
     NameMissing,
     NameMismatch,
+    NameHidden,
     NotTls,
     BytesOutSpent,
     BytesInSpent,
@@ -63,7 +64,7 @@ enum Kind {
 }
 
 impl Reason {
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::TooLong,
         Self::NotText,
         Self::Control,
@@ -103,6 +104,7 @@ impl Reason {
         Self::PlainToPublic,
         Self::NameMissing,
         Self::NameMismatch,
+        Self::NameHidden,
         Self::NotTls,
         Self::BytesOutSpent,
         Self::BytesInSpent,
@@ -204,6 +206,9 @@ impl Reason {
             Self::NameMissing => ("name_missing", Policy, "the TLS hello names no server"),
             Self::NameMismatch => {
                 ("name_mismatch", Policy, "the TLS hello names another server than the CONNECT")
+            }
+            Self::NameHidden => {
+                ("name_hidden", Policy, "the TLS hello is encrypted (ECH), and hides its server")
             }
             Self::NotTls => ("not_tls", Policy, "only TLS goes through a tunnel"),
             Self::BytesOutSpent => {

@@ -29,7 +29,7 @@ fn taken(pieces: &[&[u8]]) -> (Hello, bool) {
 fn name(hello: &Hello) -> Option<&[u8]> {
     match hello.opening() {
         Opening::Tls { server_name } => server_name,
-        Opening::Other => panic!("no TLS: {hello:?}"),
+        Opening::Hidden | Opening::Other => panic!("no TLS: {hello:?}"),
     }
 }
 
@@ -58,6 +58,50 @@ fn a_hello_that_is_not_whole_is_no_tls_yet() {
 #[test]
 fn a_client_that_asks_for_an_address_names_nobody() {
     assert_eq!(name(&taken(&[&said_to("192.0.2.1")]).0), None);
+}
+
+/// With one more extension at the end of the list. The lengths of the record, of the hello and of the
+/// list are put right.
+fn extended(mut said: Vec<u8>, kind: u16, data: &[u8]) -> Vec<u8> {
+    const SESSION: usize = 5 + 4 + 34;
+    let behind = |said: &[u8], at: usize, bytes: usize| {
+        let length = said[at..at + bytes].iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+        at + bytes + length
+    };
+    let suites = behind(&said, SESSION, 1);
+    let list = behind(&said, behind(&said, suites, 2), 1);
+    said.extend(kind.to_be_bytes());
+    said.extend((data.len() as u16).to_be_bytes());
+    said.extend(data);
+    for (at, from) in [(3, 5), (7, 9), (list, list + 2)] {
+        let length = (said.len() - from) as u16;
+        said[at..at + 2].copy_from_slice(&length.to_be_bytes());
+    }
+    said
+}
+
+/// What an outer hello has: the suite, the key's number, a key, and the inner hello encrypted.
+const ENCRYPTED: &[u8] = b"\0\0\x01\0\x01\x07\0\x04key!\0\x08payload!";
+
+#[test]
+fn a_hello_with_another_one_in_it_hides_its_name() {
+    let plain = said_to("allowed.test");
+    for (kind, data) in [(0xfe0d, ENCRYPTED), (0xfe0a, ENCRYPTED), (0xffce, b"encrypted name")] {
+        let said = extended(plain.clone(), kind, data);
+        for at in 0..=said.len() {
+            let (hello, is_known) = taken(&[&said[..at], &said[at..]]);
+            assert!(is_known && hello.is_tls() && hello.bytes() == said, "{kind:x} {at}");
+            assert_eq!(hello.opening(), Opening::Hidden, "{kind:x} {at}");
+        }
+        // In records of ten bytes each.
+        let records = said[5..].chunks(10);
+        let records = records.map(|piece| [&[22, 3, 1, 0, piece.len() as u8], piece].concat());
+        let records: Vec<u8> = records.flatten().collect();
+        assert_eq!(taken(&[&records]).0.opening(), Opening::Hidden, "{kind:x}");
+    }
+    // Another extension that nobody knows, as clients like to send, hides nothing.
+    let (hello, _) = taken(&[&extended(plain, 0x1a1a, b"grease")]);
+    assert_eq!(name(&hello), Some(&b"allowed.test"[..]));
 }
 
 #[test]

@@ -13,7 +13,6 @@ use provider::Provider;
 use relay::Dialect;
 use serde_json::{Value, json};
 use std::{path::Path, time::Instant};
-use zeroize::Zeroizing;
 
 const KEY: &str = "planted-key-0123456789";
 
@@ -43,7 +42,7 @@ fn name(text: &str) -> ProviderName {
 }
 
 fn source(digit: &str) -> KeySource {
-    KeySource::Given(Zeroizing::new(digit.repeat(64)))
+    KeySource::Given(digit.repeat(64).into())
 }
 
 async fn open(folder: &Path) -> Catalog {
