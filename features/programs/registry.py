@@ -1,4 +1,4 @@
-"""Registries of one scenario: PyPI's index and npm's, with one small package each, made on the spot.
+"""Registries of one scenario: PyPI's index and npm's, with small packages, made on the spot.
 
 Prints its port, then a line for each request. `cowsay` and `mooing` have a word to say;
 the file of `tampered` is not what the index says. With a folder as its argument it is an archive
@@ -28,11 +28,11 @@ def wheel(name):
     return buffer.getvalue()
 
 
-def tarball(name):
+def tarball(name, **more):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         for path, text in [
-            ("package.json", json.dumps({"name": name, "version": "1.0.0", "main": "index.js"})),
+            ("package.json", json.dumps({"name": name, "version": "1.0.0", "main": "index.js", **more})),
             ("index.js", "module.exports = 'moo';\n"),
         ]:
             entry = tarfile.TarInfo(f"package/{path}")
@@ -100,7 +100,9 @@ def archive_of_debian(folder):
 
 
 WHEELS = {name: wheel(name) for name in ("cowsay", "mooing", "tampered")}
-TARBALL = tarball("cowsay")
+# One says another word once its script has run.
+GROWLS = {"scripts": {"postinstall": "echo \"module.exports = 'grr';\" > index.js"}}
+TARBALLS = {"cowsay": tarball("cowsay"), "growling": tarball("growling", **GROWLS)}
 DEBIAN = archive_of_debian(sys.argv[1]) if len(sys.argv) > 1 else {}
 
 
@@ -136,15 +138,17 @@ class Handler(BaseHTTPRequestHandler):
             project = name.split("-")[0]
             body = WHEELS[project] + (b"!" if project == "tampered" else b"")
             self.give("application/octet-stream", body)
-        elif self.path == "/npm/cowsay":
-            host = self.headers["host"]
-            integrity = "sha512-" + base64.b64encode(hashlib.sha512(TARBALL).digest()).decode()
-            dist = {"tarball": f"http://{host}/npm/cowsay/-/cowsay-1.0.0.tgz", "integrity": integrity}
-            version = {"name": "cowsay", "version": "1.0.0", "dist": dist}
-            page = {"name": "cowsay", "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": version}}
+        elif parts[0] == "npm" and len(parts) == 2 and name in TARBALLS:
+            host, digest = self.headers["host"], hashlib.sha512(TARBALLS[name]).digest()
+            integrity = "sha512-" + base64.b64encode(digest).decode()
+            dist = {"tarball": f"http://{host}/npm/{name}/-/{name}-1.0.0.tgz", "integrity": integrity}
+            version = {"name": name, "version": "1.0.0", "dist": dist}
+            if name == "growling":
+                version.update(GROWLS, hasInstallScript=True)
+            page = {"name": name, "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": version}}
             self.give("application/json", json.dumps(page).encode(), etag='"1"')
-        elif self.path == "/npm/cowsay/-/cowsay-1.0.0.tgz":
-            self.give("application/octet-stream", TARBALL)
+        elif parts[0] == "npm" and parts[1] in TARBALLS and name.endswith("-1.0.0.tgz"):
+            self.give("application/octet-stream", TARBALLS[parts[1]])
         elif parts[0] == "debian" and "/".join(parts[1:]) in DEBIAN:
             self.give("application/octet-stream", DEBIAN["/".join(parts[1:])], etag='"1"')
         else:

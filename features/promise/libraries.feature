@@ -34,14 +34,26 @@ Feature: Libraries of sessions
     Then the code printed "moo"
 
   @serial
-  Scenario: The second session with the same libraries is open sooner, and asks nobody
-    Given a node that keeps sandboxes for sessions that install, and registries outside
-    When a python session is opened with the library "cowsay"
+  Scenario Outline: The second session with the same libraries is open sooner, and asks nobody
+    Given a node that keeps sandboxes for <language> sessions that install, and registries outside
+    When a <language> session is opened with the library "cowsay"
     And the uplink is cut
-    And a python session is opened with the library "cowsay" again
-    Then it is open in less than half of the time
-    When it executes "import cowsay; print(cowsay.WORD)"
+    And a <language> session is opened with the library "cowsay" again
+    Then it is open within a second
+    When it executes "<code>"
     Then the code printed "moo"
+
+    Examples:
+      | language   | code                            |
+      | python     | import cowsay; print(cowsay.WORD) |
+      | javascript | console.log(require('cowsay'))  |
+
+  Scenario: What a package runs when it is installed runs each time
+    Given a node whose sessions can install, and registries outside
+    When a javascript session is opened with the library "growling"
+    And a javascript session is opened with the library "growling" again
+    And it executes "console.log(require('growling'))"
+    Then the code printed "grr"
 
   Scenario: A library that can't be had is told in its client's words
     Given a node whose sessions can install, and registries outside

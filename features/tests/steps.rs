@@ -26,5 +26,6 @@ mod requests;
 mod session_files;
 mod sessions;
 mod stdin;
+mod templates;
 mod terminals;
 mod watch;

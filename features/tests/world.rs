@@ -48,6 +48,8 @@ pub(crate) struct World {
     /// What a stream that is still open has told so far.
     pub(crate) told: Arc<Mutex<String>>,
     pub(crate) waiting: tokio::task::JoinSet<Answer>,
+    /// Sandboxes that waited for somebody.
+    pub(crate) waited: Vec<String>,
     /// Names of images that are the scenario's own.
     pub(crate) tags: Vec<String>,
     /// The name of code that may ask for a line.
@@ -86,6 +88,7 @@ impl World {
             told: Arc::default(),
             waiting: tokio::task::JoinSet::new(),
             tags: Vec::new(),
+            waited: Vec::new(),
             asking: String::new(),
             viewer: Viewer::default(),
             person: None,

@@ -13,6 +13,7 @@ use std::{
 pub(crate) const BASE: &str = "localhost/pinfold/base:latest";
 pub(crate) const PYTHON: &str = "localhost/pinfold/python:latest";
 const TOKEN: &str = "bench";
+const ADMIN_TOKEN: &str = "bench-admin";
 
 pub(crate) struct Node {
     child: Child,
@@ -90,10 +91,19 @@ impl Node {
     }
 
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
+        self.connect(TOKEN)
+    }
+
+    /// Somebody who may configure it.
+    pub(crate) fn admin(&self) -> anyhow::Result<Client> {
+        self.connect(ADMIN_TOKEN)
+    }
+
+    fn connect(&self, token: &'static str) -> anyhow::Result<Client> {
         let stream = TcpStream::connect(self.address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(120)))?;
-        Ok(Client { stream: BufReader::new(stream) })
+        Ok(Client { stream: BufReader::new(stream), token })
     }
 
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
@@ -120,6 +130,7 @@ fn spawn(folder: &Path, settings: &[(String, String)]) -> anyhow::Result<(Child,
     let mut child = Command::new(programs.join("worker-api"))
         .env("LISTEN_ADDR", "127.0.0.1:0")
         .env("WORKER_API_BEARER_TOKEN", TOKEN)
+        .env("WORKER_API_ADMIN_TOKEN", ADMIN_TOKEN)
         .env("WORKER_API_STATE_DIR", folder.join("state"))
         .env("WORKSPACE_ROOT", folder.join("workspaces"))
         .env("LOG_FORMAT", "text")
@@ -153,6 +164,7 @@ impl Drop for Node {
 /// One connection that is kept, as a dispatcher's is.
 pub(crate) struct Client {
     stream: BufReader<TcpStream>,
+    token: &'static str,
 }
 
 impl Client {
@@ -182,6 +194,10 @@ impl Client {
         self.ask("POST", path, &body.to_string())
     }
 
+    pub(crate) fn put(&mut self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.ask("PUT", path, &body.to_string())
+    }
+
     pub(crate) fn delete(&mut self, path: &str) -> anyhow::Result<Value> {
         self.ask("DELETE", path, "")
     }
@@ -199,8 +215,9 @@ impl Client {
     /// The first line of the answer and its body.
     fn send(&mut self, method: &str, path: &str, body: &str) -> anyhow::Result<(String, Vec<u8>)> {
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: node\r\nauthorization: Bearer {TOKEN}\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: node\r\nauthorization: Bearer {}\r\n\
              content-length: {}\r\n\r\n{body}",
+            self.token,
             body.len()
         );
         self.stream.get_mut().write_all(request.as_bytes())?;

@@ -1,6 +1,7 @@
 //! Code in sessions: what a cell and a new session cost, beside a bare interpreter and beside another package for the same on
-//! the same Podman; how a frozen session wakes; and many that only wait.
+//! the same Podman; how a frozen session wakes; sessions with libraries; and many that only wait.
 
+mod furnished;
 mod many;
 mod peers;
 mod restarts;
@@ -54,6 +55,7 @@ pub(crate) fn run(rounds: usize, sessions: usize, container_host: &str) -> anyho
     node.stop()?;
     measured.wakes()?;
     let mut page = measured.page()?;
+    furnished::run(&mut page)?;
     many::run(&mut page, sessions, container_host)?;
     page.line(&load);
     Ok(page)

@@ -4,6 +4,7 @@ mod copy;
 mod egress;
 mod providers;
 mod session;
+mod template;
 
 pub(crate) use copy::{Copy, End, Here, Place, SessionPath};
 pub(crate) use egress::{EgressCommand, Of as EgressOf, SetEgress};
@@ -15,6 +16,7 @@ pub(crate) use providers::{
 pub(crate) use session::{
     ExecCode, Look, Repl, SessionCommand, SessionOptions, Shell, StartSession,
 };
+pub(crate) use template::{PutTemplate, TemplateCommand};
 
 use crate::{client::Client, dev_model::DevModelOptions, doctor::DoctorOptions};
 use anyhow::Context;
@@ -43,7 +45,7 @@ pub(crate) struct Node {
     /// The node's token.
     #[arg(long, env = "PINFOLD_TOKEN", hide_env_values = true, global = true)]
     token: Option<Hidden>,
-    /// The node's admin token, for providers and routes.
+    /// The node's admin token, for providers, routes and templates.
     #[arg(long, env = "PINFOLD_ADMIN_TOKEN", hide_env_values = true, global = true)]
     admin_token: Option<Hidden>,
 }
@@ -103,6 +105,16 @@ pub(crate) enum Command {
     Inference {
         #[command(subcommand)]
         command: InferenceCommand,
+        /// Print the node's answer as JSON.
+        #[arg(long, global = true)]
+        json: bool,
+    },
+    /// Make sessions ready ahead, with libraries and files in them, under a name.
+    ///
+    /// Such a session is opened by `pinfold session --template NAME`.
+    Template {
+        #[command(subcommand)]
+        command: TemplateCommand,
         /// Print the node's answer as JSON.
         #[arg(long, global = true)]
         json: bool,

@@ -9,6 +9,7 @@ pub(crate) mod pool;
 pub(crate) mod provider;
 pub(crate) mod run;
 pub(crate) mod session;
+pub(crate) mod template;
 
 use serde::Serialize;
 use std::process::ExitCode;

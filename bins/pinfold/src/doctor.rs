@@ -92,7 +92,7 @@ async fn look_inside(options: &DoctorOptions, socket: PathBuf) -> anyhow::Result
     .await?;
     let image = engine.pin(&options.image).await?;
     let (limits, network) = (Limits::DEFAULT, NetworkPolicy::None);
-    let shape = Shape { image, limits, network, door: false, kernel: None };
+    let shape = Shape { image, limits, network, door: false, kernel: None, template: None };
     let id = SandboxId::new(format!("doctor-{}", std::process::id()))?;
     let sandbox = engine.create(id, &shape, &Labels::new()).await?;
     let probed = tokio::time::timeout(PROBE_LIMIT, probe(&sandbox)).await;

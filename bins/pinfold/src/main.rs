@@ -54,6 +54,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Inference { command, json } => {
             commands::inference::run(&node.admin()?, command, json).await
         }
+        Command::Template { command, json } => {
+            commands::template::run(&node.admin()?, command, json).await
+        }
         Command::Egress { command, json } => commands::egress::run(&node, command, json).await,
         Command::Doctor(options) => doctor::run(options).await,
         Command::DevModel(options) => dev_model::run(options).await,

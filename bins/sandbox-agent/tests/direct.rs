@@ -33,7 +33,14 @@ impl Node {
     async fn sandbox(&self) -> Sandbox {
         let image = self.engine.pin(&ImageRef::new("x").unwrap()).await.unwrap();
         let network = NetworkPolicy::None;
-        let shape = Shape { image, limits: Limits::DEFAULT, network, door: false, kernel: None };
+        let shape = Shape {
+            image,
+            limits: Limits::DEFAULT,
+            network,
+            door: false,
+            kernel: None,
+            template: None,
+        };
         let id = SandboxId::new("s1").unwrap();
         self.engine.create(id, &shape, &Labels::new()).await.unwrap()
     }

@@ -44,7 +44,7 @@ impl Node {
         let image = engine.pin(&ImageRef::new("x").unwrap()).await.unwrap();
         let network = NetworkPolicy::None;
         let limits = Limits::DEFAULT;
-        let shape = Shape { image, limits, network, door: false, kernel: None };
+        let shape = Shape { image, limits, network, door: false, kernel: None, template: None };
         let id = SandboxId::new("s1").unwrap();
         let sandbox = engine.create(id, &shape, &Labels::new()).await.unwrap();
         let node = Self { engine, sandbox, _root: root };

@@ -47,7 +47,7 @@ impl Node {
         let engine = engine(&root, fencing).unwrap();
         let image = engine.pin(&ImageRef::new("x").unwrap()).await.unwrap();
         let (limits, network) = (Limits::DEFAULT, NetworkPolicy::None);
-        let shape = Shape { image, limits, network, door: false, kernel: None };
+        let shape = Shape { image, limits, network, door: false, kernel: None, template: None };
         let id = SandboxId::new("s1").unwrap();
         let sandbox = engine.create(id, &shape, &Labels::new()).await.unwrap();
         sandbox.explain("what can be done\n").await.unwrap();

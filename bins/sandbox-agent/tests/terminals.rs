@@ -35,7 +35,7 @@ impl Node {
         let engine = engine.unwrap();
         let image = engine.pin(&ImageRef::new("x").unwrap()).await.unwrap();
         let (network, limits) = (NetworkPolicy::None, Limits::DEFAULT);
-        let shape = Shape { image, limits, network, door: false, kernel: None };
+        let shape = Shape { image, limits, network, door: false, kernel: None, template: None };
         let id = SandboxId::new("s1").unwrap();
         let sandbox = engine.create(id, &shape, &Labels::new()).await.unwrap();
         Self { engine, sandbox, _root: root }

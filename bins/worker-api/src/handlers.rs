@@ -10,6 +10,7 @@ mod jobs;
 mod providers;
 mod sessions;
 mod telemetry;
+mod templates;
 mod terminals;
 
 pub(crate) use health::Readiness;
@@ -94,6 +95,10 @@ pub(crate) async fn handle(
         Route::UpdateProvider => providers::update(front, id(open)?, request).await,
         Route::DeleteProvider => providers::delete(front, id(open)?, &request).await,
         Route::TestProvider => providers::test(front, id(open)?, request).await,
+        Route::ListTemplates => Ok(templates::list(front)),
+        Route::GetTemplate => templates::get(front, &id(open)?),
+        Route::PutTemplate => templates::put(front, id(open)?, request).await,
+        Route::DeleteTemplate => templates::delete(front, &id(open)?).await,
         Route::GetDefault => inference::get(front, RouteAlias::default_route()).await,
         Route::SetDefault => inference::set(front, RouteAlias::default_route(), request).await,
         Route::UpdateDefault => {

@@ -64,6 +64,10 @@ pub(crate) enum Route {
     UpdateProvider,
     DeleteProvider,
     TestProvider,
+    ListTemplates,
+    GetTemplate,
+    PutTemplate,
+    DeleteTemplate,
     GetDefault,
     SetDefault,
     UpdateDefault,
@@ -97,7 +101,7 @@ const HEAD: Method = Method::HEAD;
 /// `{…}` stands for one segment, or for one before a verb as in `{…}:test`; a final `{…*}` for the
 /// rest of the path. The first that fits counts.
 #[rustfmt::skip]
-pub(crate) const ROUTES: [(Method, &str, Route); 72] = [
+pub(crate) const ROUTES: [(Method, &str, Route); 76] = [
     (GET,  "/healthz",                                        Route::Health),
     (GET,  "/readyz",                                         Route::Ready),
     (GET,  "/metrics",                                        Route::Metrics),
@@ -168,6 +172,11 @@ pub(crate) const ROUTES: [(Method, &str, Route); 72] = [
     (PATCH,  "/v1/providers/{provider}",                      Route::UpdateProvider),
     (DELETE, "/v1/providers/{provider}",                      Route::DeleteProvider),
 
+    (GET,    "/v1/templates",                                 Route::ListTemplates),
+    (GET,    "/v1/templates/{template}",                      Route::GetTemplate),
+    (PUT,    "/v1/templates/{template}",                      Route::PutTemplate),
+    (DELETE, "/v1/templates/{template}",                      Route::DeleteTemplate),
+
     (GET,    "/v1/inference",                                 Route::GetDefault),
     (PUT,    "/v1/inference",                                 Route::SetDefault),
     (PATCH,  "/v1/inference",                                 Route::UpdateDefault),
@@ -214,6 +223,10 @@ impl Route {
             | Self::UpdateProvider
             | Self::DeleteProvider
             | Self::TestProvider
+            | Self::ListTemplates
+            | Self::GetTemplate
+            | Self::PutTemplate
+            | Self::DeleteTemplate
             | Self::GetDefault
             | Self::SetDefault
             | Self::UpdateDefault

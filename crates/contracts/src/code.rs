@@ -4,7 +4,7 @@
 //! and `exit_code`, and more only where there is more to say.
 
 use crate::{
-    CellId, Faults, SessionId,
+    CellId, Faults, SessionId, TemplateName,
     job::{Reason, Status},
     link::kernel::{MAX_CODE_BYTES, MAX_STDIN_BYTES},
     sandbox::check_env,
@@ -67,7 +67,12 @@ impl Language {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OpenRequest {
-    pub lang: Language,
+    /// Absent: the template's, or Python.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lang: Option<Language>,
+    /// What the node made ready under this name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateName>,
     /// Of the API that this one stands in for; an image here always stays.
     pub keep_template: bool,
     #[serde(deserialize_with = "list_or_null")]
@@ -100,6 +105,9 @@ pub struct ExecuteRequest {
     pub code: String,
     /// Absent: the session's own.
     pub lang: Option<Language>,
+    /// Of `POST /execute` alone: what the node made ready under this name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateName>,
     pub keep_template: bool,
     #[serde(deserialize_with = "list_or_null")]
     pub libraries: Vec<String>,

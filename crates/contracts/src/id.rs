@@ -106,6 +106,10 @@ caller_id!(
     ProviderName
 );
 caller_id!(
+    /// A template of sessions, as the operator calls it.
+    TemplateName
+);
+caller_id!(
     /// One sandbox, drawn by the node: 32 hexadecimal digits, unguessable and never used twice.
     SandboxId
 );

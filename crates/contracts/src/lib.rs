@@ -24,12 +24,13 @@ pub mod route;
 pub mod sandbox;
 pub mod session;
 pub mod telemetry;
+pub mod template;
 pub mod terminal;
 pub mod version;
 
 pub use fault::{Fault, Faults};
 pub use hidden::Hidden;
-pub use id::{CellId, JobId, ProviderName, SandboxId, SessionId, TaskId, TerminalId};
+pub use id::{CellId, JobId, ProviderName, SandboxId, SessionId, TaskId, TemplateName, TerminalId};
 pub use image::ImageRef;
 pub use route::RouteAlias;
 pub use version::Version;

@@ -26,9 +26,12 @@ pub struct PoolShape {
     pub limits: Limits,
     pub network_policy: NetworkPolicy,
     pub use_inference: bool,
+    /// The template that they are furnished by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
     /// Configured by the operator; otherwise learned from use.
     pub pinned: bool,
-    /// Its image was updated or is gone: what waits is removed and nothing more is made.
+    /// Its image or template was changed or is gone: what waits is removed and nothing more is made.
     pub retired: bool,
     /// Its last creation failed and the next try is not due yet.
     pub backing_off: bool,

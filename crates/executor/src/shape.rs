@@ -13,6 +13,8 @@ pub struct Shape {
     pub door: bool,
     /// The language whose kernel runs in it before it is claimed, if one does.
     pub kernel: Option<Language>,
+    /// What was put into it before it is claimed, by a name that means the same for ever.
+    pub template: Option<Arc<str>>,
 }
 
 /// The text that two shapes share exactly when one's sandbox can serve the other's job.
@@ -34,11 +36,12 @@ impl Shape {
         } = &self.limits;
         ShapeKey(format!(
             "{}/m{memory_bytes}-c{cpus}-p{pids}-o{open_files}-f{file_size_bytes}\
-             -w{workspace_bytes}-t{tmp_bytes}/{:?}/{}/{}",
+             -w{workspace_bytes}-t{tmp_bytes}/{:?}/{}/{}/{}",
             self.image.id,
             self.network,
             self.door,
-            self.kernel.map_or("", Language::name)
+            self.kernel.map_or("", Language::name),
+            self.template.as_deref().unwrap_or_default()
         ))
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!   open (nobody may pass) ──admit──► open to one job ──close──► gone, and its calls with it
+//!     └─prepare─► (packages alone, for the node's own install) ─┘
 //! ```
 
 use crate::{
@@ -65,11 +66,33 @@ impl Tenant {
     }
 }
 
+/// For whom a door is open, or what is prepared behind it before that.
+#[derive(Default)]
+pub(crate) struct Admitted {
+    tenant: OnceLock<Tenant>,
+    preparing: Mutex<Option<Arc<Tenant>>>,
+}
+
+impl Admitted {
+    pub(crate) fn get(&self) -> Option<&Tenant> {
+        self.tenant.get()
+    }
+
+    fn preparing(&self) -> MutexGuard<'_, Option<Arc<Tenant>>> {
+        self.preparing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whose packages are prepared, while there is nobody else.
+    pub(crate) fn prepares(&self) -> Option<Arc<Tenant>> {
+        if self.get().is_some() { None } else { self.preparing().clone() }
+    }
+}
+
 pub struct Door {
     /// One install at a time, so that the end of one is not the end of another.
     installing: AsyncMutex<()>,
     porter: Arc<Porter>,
-    tenant: Arc<OnceLock<Tenant>>,
+    admitted: Arc<Admitted>,
     stop: CancellationToken,
     serving: Mutex<JoinSet<()>>,
 }
@@ -143,15 +166,15 @@ impl Gate {
 
     /// Serves a sandbox's socket from now on, and nobody until somebody is admitted.
     pub fn open(&self, listener: UnixListener) -> Door {
-        let tenant = Arc::new(OnceLock::new());
+        let admitted = Arc::new(Admitted::default());
         let stop = CancellationToken::new();
-        let porter = Arc::new(Porter::new(Arc::clone(&self.inner), Arc::clone(&tenant)));
+        let porter = Arc::new(Porter::new(Arc::clone(&self.inner), Arc::clone(&admitted)));
         let mut serving = JoinSet::new();
         let listener = Listener::Unix(listener);
         let limits = ServeLimits { forms: Forms::Forwarded, ..limits() };
         serving.spawn(relay::serve(listener, Arc::clone(&porter), limits, stop.clone()));
         let installing = AsyncMutex::default();
-        Door { installing, porter, tenant, stop, serving: Mutex::new(serving) }
+        Door { installing, porter, admitted, stop, serving: Mutex::new(serving) }
     }
 }
 
@@ -183,39 +206,54 @@ impl Door {
 
     /// Opens it to a job, once: a sandbox serves no other after it.
     pub fn admit(&self, tenant: Tenant) -> bool {
-        self.tenant.set(tenant).is_ok()
+        self.admitted.tenant.set(tenant).is_ok()
     }
 
     /// Whether somebody was admitted.
     pub fn is_open(&self) -> bool {
-        self.tenant.get().is_some()
+        self.admitted.get().is_some()
     }
 
     /// Registries too, for as long as the answer lives. None: it is open to nobody.
     pub async fn let_install(&self, registries: Registries) -> Option<Install<'_>> {
-        let fetching = &self.tenant.get()?.fetching;
+        let fetching = Arc::clone(&self.admitted.get()?.fetching);
         let alone = self.installing.lock().await;
         let before = fetching.packages();
         fetching.set_packages(before.and(registries));
         fetching.watch_files(true);
-        Some(Install { fetching, before, _alone: alone })
+        Some(Install { admitted: &self.admitted, fetching, before, _alone: alone })
+    }
+
+    /// Registries and nothing else, for what the node installs before anybody is admitted, for as long
+    /// as the answer lives. None: somebody is.
+    pub async fn let_prepare(&self, tenant: Tenant, registries: Registries) -> Option<Install<'_>> {
+        let alone = self.installing.lock().await;
+        if self.is_open() {
+            return None;
+        }
+        let fetching = Arc::clone(&tenant.fetching);
+        fetching.set_packages(registries);
+        fetching.watch_files(true);
+        *self.admitted.preparing() = Some(Arc::new(tenant));
+        let before = Registries::default();
+        Some(Install { admitted: &self.admitted, fetching, before, _alone: alone })
     }
 
     /// Other rules for the job, from its next request on. Open tunnels that they don't allow are closed.
     pub fn set_egress(&self, policy: egress::Policy) {
-        if let Some(tenant) = self.tenant.get() {
+        if let Some(tenant) = self.admitted.get() {
             tenant.fetching.set_policy(Arc::new(policy));
         }
     }
 
     /// What the job has spent so far.
     pub fn usage(&self) -> Option<InferenceUsage> {
-        self.tenant.get().and_then(|tenant| Some(tenant.budget.as_ref()?.usage()))
+        self.admitted.get().and_then(|tenant| Some(tenant.budget.as_ref()?.usage()))
     }
 
     /// What the job has fetched so far.
     pub fn fetched(&self) -> Option<EgressUsage> {
-        self.tenant.get().map(|tenant| tenant.fetching.usage())
+        self.admitted.get().map(|tenant| tenant.fetching.usage())
     }
 
     /// Cuts every call that is open. Their cost is known when this returns.
@@ -228,13 +266,14 @@ impl Door {
 
 /// An install that may reach its registries.
 pub struct Install<'a> {
-    fetching: &'a Fetching,
+    admitted: &'a Admitted,
+    fetching: Arc<Fetching>,
     before: Registries,
     _alone: AsyncMutexGuard<'a, ()>,
 }
 
 impl Install<'_> {
-    /// The files of PyPI that it was given, as paths on the gate, in order. None: too many to tell.
+    /// The files of PyPI and npm that it was given, as paths on the gate, in order. None: too many to tell.
     pub fn taken(&self) -> Option<Vec<String>> {
         self.fetching.watch_files(false)
     }
@@ -244,5 +283,6 @@ impl Drop for Install<'_> {
     fn drop(&mut self) {
         self.fetching.watch_files(false);
         self.fetching.set_packages(self.before);
+        *self.admitted.preparing() = None;
     }
 }

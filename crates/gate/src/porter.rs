@@ -4,7 +4,7 @@
 use crate::{
     Answer as OwnAnswer, Budget, Call, Kind, ModelMap, Policy, Refusal, Tenant, answer, call,
     check_encoding,
-    door::Inner,
+    door::{Admitted, Inner},
     fetch,
     home::{self, Asked, Home},
     outgoing::Outgoing,
@@ -39,7 +39,7 @@ const MAX_QUESTION_BYTES: u64 = 64 << 10;
 
 pub(crate) struct Porter {
     inner: Arc<Inner>,
-    tenant: Arc<OnceLock<Tenant>>,
+    admitted: Arc<Admitted>,
     bodies: Semaphore,
     /// Once there is TLS: where a CONNECT to the gate's own name goes.
     home: OnceLock<Home>,
@@ -67,7 +67,7 @@ impl Handler for Porter {
     async fn handle(&self, request: Request<Incoming>) -> Answer {
         let began = Instant::now();
         let (mut head, body) = request.into_parts();
-        if let (true, Some(tenant)) = (fetch::is_asked(&head), self.tenant.get()) {
+        if let (true, Some(tenant)) = (fetch::is_asked(&head), self.admitted.get()) {
             let asked = tenant.budget.as_ref().and_then(|_| home::asked(&head));
             match (asked, self.home.get()) {
                 (Some(Asked::Plain(target)), _) => head.uri = target,
@@ -75,11 +75,14 @@ impl Handler for Porter {
                 _ => return fetch::answer(&self.inner, tenant, head, body).await,
             }
         }
-        if let (true, Some(tenant)) = (packages::is_asked(&head), self.tenant.get()) {
-            return packages::answer(&self.inner, tenant, &head).await;
+        if packages::is_asked(&head) {
+            let preparing = self.admitted.prepares();
+            if let Some(tenant) = self.admitted.get().or(preparing.as_deref()) {
+                return packages::answer(&self.inner, tenant, &head).await;
+            }
         }
         let dialect = dialect_of(head.uri.path(), &head.headers);
-        let Some(tenant) = self.tenant.get() else {
+        let Some(tenant) = self.admitted.get() else {
             let message = "no job has this sandbox";
             return refused(dialect, &Refusal::new(Kind::Route, message));
         };
@@ -105,8 +108,8 @@ impl Handler for Porter {
 }
 
 impl Porter {
-    pub(crate) fn new(inner: Arc<Inner>, tenant: Arc<OnceLock<Tenant>>) -> Self {
-        Self { inner, tenant, bodies: Semaphore::new(BODIES_KIB), home: OnceLock::new() }
+    pub(crate) fn new(inner: Arc<Inner>, admitted: Arc<Admitted>) -> Self {
+        Self { inner, admitted, bodies: Semaphore::new(BODIES_KIB), home: OnceLock::new() }
     }
 
     pub(crate) fn leads_home(&self, home: mpsc::Sender<UnixStream>) {

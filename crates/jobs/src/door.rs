@@ -1,7 +1,9 @@
 //! A job's or a session's way out: the door of its sandbox, opened to it and closed again.
 
 use crate::{JobError, Node, live::Plan};
-use contracts::{SandboxId, egress::EgressUsage, inference::InferenceUsage, sandbox::SandboxSpec};
+use contracts::{
+    SandboxId, TemplateName, egress::EgressUsage, inference::InferenceUsage, sandbox::SandboxSpec,
+};
 use gate::{Budget, Fetching, Tenant, egress::Policy};
 use std::sync::Arc;
 
@@ -55,6 +57,19 @@ pub(crate) async fn admit(
         false => door.admit(tenant),
     };
     if is_first { Ok(()) } else { Err(no_way("the door was opened to somebody before")) }
+}
+
+/// Who stands in a door while the node prepares a sandbox for nobody yet.
+pub(crate) fn preparing(node: &Node, template: &TemplateName) -> Tenant {
+    let config = &node.inner.config.egress;
+    let none = Policy::default().bounded(config.max_bytes_out, config.max_bytes_in);
+    Tenant {
+        task: "template".to_owned(),
+        job: template.to_string(),
+        budget: None,
+        fetching: Fetching::new(Arc::new(none)),
+        models: None,
+    }
 }
 
 /// The rules of a sandbox, its own and the node's that it names, as they are now.

@@ -22,6 +22,7 @@ mod rules;
 mod sandboxes;
 mod sessions;
 mod supervise;
+mod templates;
 mod uploads;
 
 pub use config::{EgressConfig, NodeConfig};

@@ -1,27 +1,29 @@
 //! Libraries for code: installed by the language's own client in the sandbox that needs them, with a
 //! way to its registry for as long as that takes.
 //!
-//! What a set of Python's libraries comes down to is remembered as the list of wheels that pip took,
-//! never as files of a sandbox: the next one with the same set takes the same wheels from the node's
-//! cache, which checks them, and unpacks them itself. The list is believed only where nothing of a
-//! caller's or of a package's could run beside pip: in a new sandbox, with wheels alone.
+//! What a set of libraries comes down to is remembered as the list of files that its client took, never
+//! as files of a sandbox: the next one with the same set takes the same from the node's cache, which
+//! checks them, and unpacks them itself. The list is believed only where nothing of a caller's or of a
+//! package's could run beside the client: in a new sandbox, with wheels alone, or with packages of npm
+//! that run nothing.
+
+mod npm;
 
 use crate::{
-    JobError, Node,
+    JobError, Node, door,
     kernels::{CellEnd, Kernels},
-    live::Plan,
     outcome::{self, Verdict},
     prepare,
     supervise::{End, SIGTERM, Watch},
 };
 use contracts::{
-    Faults,
+    Faults, TemplateName,
     code::{ExecuteResponse, Language},
     job::{Reason, Status},
     link::{Command, Stream},
     packages::{Registries, Registry, check_libraries},
 };
-use executor::{Places, Sandbox};
+use executor::{PinnedImage, Places, Sandbox};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -40,12 +42,14 @@ const FLOOD_BYTES: u64 = 64 << 20;
 /// What a caller reads of a client's complaint: its end says most.
 const MAX_SAID_BYTES: usize = 8 << 10;
 
-/// How long a set comes down to the same wheels, as pages of an index do; and how many are known.
+/// How long a set comes down to the same files, as pages of an index do; and how many are known.
 const REMEMBERED: Duration = Duration::from_secs(600);
 const MAX_SETS: usize = 256;
 
 /// Unpacks wheels beneath a folder, as pip does with pure ones and with those for this platform.
 const UNPACK: &str = include_str!("../drivers/unpack.py");
+/// The same for packages of npm.
+const UNPACK_NPM: &str = include_str!("../drivers/unpack.js");
 
 /// What one request wants to have installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,9 +62,11 @@ pub(crate) struct Libraries {
 pub(crate) struct Place<'a> {
     pub(crate) node: &'a Node,
     pub(crate) sandbox: &'a Arc<Sandbox>,
-    pub(crate) plan: &'a Plan,
+    pub(crate) image: &'a PinnedImage,
     /// Nothing of a caller's has run in it.
     pub(crate) is_new: bool,
+    /// What it is prepared as, before it is anybody's, and what calls that off.
+    pub(crate) template: Option<(&'a TemplateName, &'a CancellationToken)>,
 }
 
 /// The client's own words, and how it ended.
@@ -134,13 +140,27 @@ impl Libraries {
         options.iter().map(|option| (*option).to_owned()).chain(self.names.clone()).collect()
     }
 
-    fn unpack(&self, places: &Places, wheels: &[String]) -> Vec<String> {
-        let fixed = ["python3", "-I", "-S", "-c", UNPACK, &folder(places)].map(str::to_owned);
-        fixed.into_iter().chain(wheels.iter().cloned()).collect()
+    fn unpack(&self, places: &Places, files: &[String]) -> Vec<String> {
+        let workspace = places.workspace.clone();
+        let fixed = match self.registry() {
+            Registry::Pypi => {
+                ["python3", "-I", "-S", "-c", UNPACK, &folder(places)].map(str::to_owned).to_vec()
+            }
+            _ => ["node", "-e", UNPACK_NPM, "--", &workspace].map(str::to_owned).to_vec(),
+        };
+        fixed.into_iter().chain(files.iter().cloned()).collect()
     }
 
-    fn set(&self, plan: &Plan) -> String {
-        format!("{} {} {}", plan.image.id, self.lang.name(), self.names.join(" "))
+    /// What the next one with this set is to unpack, after the client was given these files.
+    async fn learned(&self, sandbox: &Sandbox, given: Vec<String>) -> Option<Vec<String>> {
+        match self.registry() {
+            Registry::Pypi => given.iter().all(|file| file.ends_with(".whl")).then_some(given),
+            _ => npm::tree(sandbox, &given).await,
+        }
+    }
+
+    fn set(&self, image: &PinnedImage) -> String {
+        format!("{} {} {}", image.id, self.lang.name(), self.names.join(" "))
     }
 }
 
@@ -192,27 +212,30 @@ impl Place<'_> {
         libraries: &Libraries,
     ) -> Result<Result<(), Complaint>, JobError> {
         let door = self.node.inner.sandboxes.door(self.sandbox.id());
-        let Some(way) = (match &door {
-            Some(door) => door.let_install(libraries.registries()).await,
-            None => None,
+        let registries = libraries.registries();
+        let Some(way) = (match (&door, self.template) {
+            (Some(door), Some((name, _))) => {
+                door.let_prepare(door::preparing(self.node, name), registries).await
+            }
+            (Some(door), None) => door.let_install(registries).await,
+            (None, _) => None,
         }) else {
             return Err(no_way());
         };
         let (places, sets) = (self.sandbox.places(), &self.node.inner.known_sets);
-        let set = libraries.set(self.plan);
-        if let Some(wheels) = sets.get(&set) {
-            let unpacked = self.run(libraries, libraries.unpack(&places, &wheels)).await?;
+        let set = libraries.set(self.image);
+        if let Some(files) = sets.get(&set) {
+            let unpacked = self.run(libraries, libraries.unpack(&places, &files)).await?;
             if unpacked.is_ok() {
                 return Ok(Ok(()));
             }
             sets.forget(&set);
         }
         let installed = self.run(libraries, libraries.client(&places)).await?;
-        let wheels = way.taken().filter(|taken| taken.iter().all(|file| file.ends_with(".whl")));
-        if let (Ok(()), true, Registry::Pypi, Some(wheels)) =
-            (&installed, self.is_new, libraries.registry(), wheels)
+        if let (Ok(()), true, Some(given)) = (&installed, self.is_new, way.taken())
+            && let Some(files) = libraries.learned(self.sandbox, given).await
         {
-            sets.remember(set, wheels);
+            sets.remember(set, files);
         }
         Ok(installed)
     }
@@ -233,7 +256,7 @@ impl Place<'_> {
                 argv,
                 // Nothing of the caller's: what a client is told by variables, it obeys.
                 env: prepare::environment(
-                    &self.plan.image.env,
+                    &self.image.env,
                     ways,
                     &BTreeMap::new(),
                     &reserved,
@@ -243,7 +266,8 @@ impl Place<'_> {
                 stdin: false,
                 output_bytes: OUTPUT_BYTES,
                 flood_bytes: FLOOD_BYTES,
-                sole: false,
+                // Nothing of a template's packages may run on beside the session that comes.
+                sole: self.template.is_some(),
                 backstop_ms: (2 * INSTALL_TIME).as_millis() as u64,
             })
             .await?;
@@ -255,7 +279,7 @@ impl Place<'_> {
             deadline: began + INSTALL_TIME.min(config.max_timeout),
             term_grace: config.term_grace,
             stop_grace: config.term_grace,
-            cancel: &never,
+            cancel: self.template.map_or(&never, |(_, retired)| retired),
             leaving: &self.node.inner.leaving,
             stdin: None,
         };
@@ -308,15 +332,15 @@ impl KnownSets {
 
     fn get(&self, set: &str) -> Option<Vec<String>> {
         let sets = self.sets();
-        let (wheels, since) = sets.get(set)?;
-        (since.elapsed() < REMEMBERED).then(|| wheels.clone())
+        let (files, since) = sets.get(set)?;
+        (since.elapsed() < REMEMBERED).then(|| files.clone())
     }
 
-    fn remember(&self, set: String, wheels: Vec<String>) {
+    fn remember(&self, set: String, files: Vec<String>) {
         let mut sets = self.sets();
         sets.retain(|_, (_, since)| since.elapsed() < REMEMBERED);
         if sets.len() < MAX_SETS {
-            sets.insert(set, (wheels, Instant::now()));
+            sets.insert(set, (files, Instant::now()));
         }
     }
 

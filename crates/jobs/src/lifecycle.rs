@@ -161,6 +161,7 @@ impl Run<'_> {
             network: request.sandbox.network_policy,
             door: door::is_asked(&request.sandbox),
             kernel: None,
+            template: None,
         };
         let owner = Owned::Job(request.task_id.clone(), request.job_id.clone());
         let claim = inner.sandboxes.get(&shape, owner).await?;

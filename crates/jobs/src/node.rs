@@ -10,6 +10,7 @@ use crate::{
     rules::Rules,
     sandboxes::{Owned, Sandboxes},
     sessions::Sessions,
+    templates::{self, Templates},
     uploads,
 };
 use contracts::{
@@ -54,6 +55,7 @@ pub(crate) struct Inner {
     pub(crate) metrics: Arc<Metrics>,
     /// What sets of libraries came down to.
     pub(crate) known_sets: KnownSets,
+    pub(crate) templates: Templates,
     /// Owner of every task of the node; drained by `drain`.
     pub(crate) tasks: TaskTracker,
     /// New work is turned away.
@@ -107,6 +109,7 @@ impl Node {
             rules: Rules::new(&config.egress),
             metrics,
             known_sets: KnownSets::default(),
+            templates: Templates::load(&store).await?,
             tasks,
             draining: AtomicBool::new(false),
             leaving: CancellationToken::new(),
@@ -120,6 +123,7 @@ impl Node {
         node.inner.settled.store(true, Ordering::Release);
         reconcile::keep_swept(&node);
         node.inner.tasks.spawn(pool::keep(node.clone()));
+        node.inner.tasks.spawn(templates::keep(node.clone()));
         Ok(node)
     }
 

@@ -14,6 +14,7 @@
 pub(crate) mod config;
 mod demand;
 mod keeper;
+mod making;
 mod policy;
 mod rush;
 mod stock;
@@ -23,6 +24,7 @@ use crate::sandboxes::Claimed;
 use config::PoolConfig;
 use executor::{Sandbox, Shape, ShapeKey};
 pub(crate) use keeper::keep;
+pub(crate) use making::make_ready;
 use rush::Rush;
 use std::{
     collections::BTreeMap,
@@ -59,6 +61,20 @@ struct State {
 enum Step {
     Make(ShapeKey, Shape, Vec<String>),
     GiveUp(Arc<Sandbox>),
+}
+
+/// Whose makers are free.
+#[derive(Debug, Clone, Copy)]
+struct Free {
+    makers: bool,
+    /// Of sandboxes that templates furnish.
+    builders: bool,
+}
+
+impl Free {
+    fn may_make(self, shape: &Shape) -> bool {
+        if shape.template.is_some() { self.builders } else { self.makers }
+    }
 }
 
 /// Held while a job makes its own sandbox.
@@ -122,10 +138,11 @@ impl Pool {
         self.urgent.load(Ordering::Relaxed) > 0
     }
 
-    fn next_step(&self, now: Instant) -> Option<Step> {
+    fn next_step(&self, now: Instant, free: Free) -> Option<Step> {
         let mut state = self.state();
         let keys: Vec<ShapeKey> = state.stocks.keys().cloned().collect();
-        let levels: Vec<policy::Level> = state.stocks.values().map(|s| s.level(now)).collect();
+        let levels: Vec<policy::Level> =
+            state.stocks.values().map(|s| s.level(now, free)).collect();
         if let Some(index) = policy::surplus(&levels) {
             return state.give_up(&keys[index]);
         }
@@ -139,6 +156,23 @@ impl Pool {
         let stock = state.stocks.get_mut(&keys[next])?;
         stock.making += 1;
         Some(Step::Make(keys[next].clone(), stock.shape.clone(), stock.warm_up.clone()))
+    }
+
+    /// How many wait that were furnished by a template.
+    pub(crate) fn waiting(&self, mark: &str) -> u64 {
+        let state = self.state();
+        let its =
+            state.stocks.values().filter(|stock| stock.shape.template.as_deref() == Some(mark));
+        its.map(|stock| stock.waiting.len() as u64).sum()
+    }
+
+    /// Does not wait any longer to try what failed.
+    pub(crate) fn try_again(&self, mark: &str) {
+        for stock in self.state().stocks.values_mut() {
+            if stock.shape.template.as_deref() == Some(mark) {
+                stock.next_try = None;
+            }
+        }
     }
 
     /// The next moment at which a shape that backs off may be tried again.

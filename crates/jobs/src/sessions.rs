@@ -18,7 +18,8 @@ use crate::{
     live::Plan,
     metrics::Metrics,
     prepare,
-    sandboxes::Owned,
+    sandboxes::{Claim, Owned},
+    templates::Template,
 };
 use contracts::{
     SessionId, Version,
@@ -200,14 +201,16 @@ impl LiveSession {
 
 impl Node {
     pub async fn create_session(&self, request: SessionRequest) -> Result<SessionView, JobError> {
-        self.create(request, Registries::default()).await
+        self.create(request, Registries::default(), None).await
     }
 
-    /// Makes one whose sandbox has a way to registries, for the node to open.
+    /// Makes one whose sandbox has a way to registries, for the node to open, and what a template
+    /// puts into it.
     async fn create(
         &self,
-        request: SessionRequest,
+        mut request: SessionRequest,
         installs: Registries,
+        template: Option<&Template>,
     ) -> Result<SessionView, JobError> {
         request.validate().map_err(JobError::Invalid)?;
         let hash = admission::hash(&request)?;
@@ -232,10 +235,13 @@ impl Node {
             network: request.sandbox.network_policy,
             door: door::is_asked(&request.sandbox) || !installs.is_empty(),
             kernel: request.lang,
+            template: template.map(|template| Arc::clone(template.mark())),
         };
         let owner = Owned::Session(request.task_id.clone(), request.session_id.clone());
-        let claim = inner.sandboxes.get(&shape, owner).await?;
-        inner.metrics.sandbox_ready(claim.took.as_secs_f64(), claim.warm);
+        let claim = furnished(self, &shape, owner, template).await?;
+        if let Some(template) = template {
+            request.sandbox.env.extend(template.libraries_env(&claim.sandbox.places()));
+        }
         if let Err(error) = prepare::files(&claim.sandbox, &request.sandbox, &inner.config).await {
             inner.sandboxes.release(claim.sandbox);
             return Err(error);
@@ -352,6 +358,29 @@ impl Node {
         self.inner.tasks.spawn(lifetime::keep(self.clone(), Arc::clone(&session)));
         session
     }
+}
+
+/// A sandbox of this shape, with all that a template puts into it.
+async fn furnished(
+    node: &Node,
+    shape: &Shape,
+    owner: Owned,
+    template: Option<&Template>,
+) -> Result<Claim, JobError> {
+    if let Some(template) = template
+        && node.inner.sandboxes.pool.waiting(template.mark()) == 0
+    {
+        template.may_try()?;
+    }
+    let claim = node.inner.sandboxes.get(shape, owner).await?;
+    node.inner.metrics.sandbox_ready(claim.took.as_secs_f64(), claim.warm);
+    if let Some(template) = template.filter(|_| !claim.warm)
+        && let Err(error) = template.furnish_now(node, &claim.sandbox, &shape.image).await
+    {
+        node.inner.sandboxes.release(claim.sandbox);
+        return Err(error);
+    }
+    Ok(claim)
 }
 
 async fn admit(

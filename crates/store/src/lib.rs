@@ -1,4 +1,4 @@
-//! The node's memory: jobs, their results, sessions, who owns which sandbox, and where inference goes.
+//! The node's memory: jobs, their results, sessions, who owns which sandbox, where inference goes, and templates.
 //!
 //! One SQLite file in WAL mode, one thread that owns it. Callers send closures and wait; what is
 //! queued while a transaction runs goes into the next one together, so a hundred submits share a
@@ -13,12 +13,14 @@ mod jobs;
 mod providers;
 mod schema;
 mod sessions;
+mod templates;
 mod worker;
 
 pub use error::StoreError;
 pub use jobs::{Admission, JobFilter, JobRow, Page};
 pub use providers::{Change, ProviderRow, RouteRow};
 pub use sessions::SessionRow;
+pub use templates::TemplateRow;
 
 use rusqlite::Transaction;
 use std::{path::Path, sync::Arc};

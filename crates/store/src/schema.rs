@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use std::{os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
 /// Each entry brings a file from its index to the next version, in one transaction.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 
@@ -56,6 +56,14 @@ CREATE TABLE route (
     targets    TEXT NOT NULL,
     timeouts   TEXT NOT NULL,
     revision   INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT;
+",
+    "
+CREATE TABLE template (
+    name       TEXT PRIMARY KEY,
+    id         TEXT NOT NULL,
+    spec       TEXT NOT NULL,
     updated_at INTEGER NOT NULL
 ) STRICT;
 ",

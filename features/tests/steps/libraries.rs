@@ -7,11 +7,11 @@ use super::{
 use crate::world::World;
 use cucumber::{given, then, when};
 use serde_json::json;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const IMAGE: &str = "localhost/pinfold/installers:latest";
 
-fn images(world: &mut World) {
+pub(super) fn images(world: &mut World) {
     for name in ["SESSION_IMAGE_PYTHON", "SESSION_IMAGE_NODE"] {
         world.settings.push((name.to_owned(), IMAGE.to_owned()));
     }
@@ -23,11 +23,13 @@ async fn can_install(world: &mut World) {
     node_and_registries(world).await;
 }
 
-#[given("a node that keeps sandboxes for sessions that install, and registries outside")]
-async fn keeps_sandboxes(world: &mut World) {
+#[given(
+    expr = "a node that keeps sandboxes for {word} sessions that install, and registries outside"
+)]
+async fn keeps_sandboxes(world: &mut World, lang: String) {
     images(world);
     let shapes =
-        json!([{"image": IMAGE, "kernel": "python", "use_inference": true, "min": 2, "max": 2}]);
+        json!([{"image": IMAGE, "kernel": lang, "use_inference": true, "min": 2, "max": 2}]);
     world.settings.push(("POOL_SHAPES".to_owned(), shapes.to_string()));
     world.settings.push(("POOL_MAX".to_owned(), "8".to_owned()));
     node_and_registries(world).await;
@@ -78,11 +80,12 @@ async fn asks_gate(world: &mut World) {
     world.answers.push(answer);
 }
 
-#[then("it is open in less than half of the time")]
+#[then("it is open within a second")]
 fn sooner(world: &mut World) {
     assert_eq!(world.last().status, 200, "{}", world.last().text());
-    let [first, second] = world.took[..] else { panic!("two were opened: {:?}", world.took) };
-    assert!(second < first / 2, "it took {second:?} after {first:?}");
+    let took = *world.took.last().expect("it was timed");
+    // On two processors with a load of eleven it was below a tenth of that.
+    assert!(took < Duration::from_secs(1), "it took {took:?}");
 }
 
 #[then(expr = "the refusal tells {string}")]

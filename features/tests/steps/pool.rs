@@ -142,7 +142,7 @@ async fn until_ready(world: &World, count: usize) {
 }
 
 /// The sandboxes that Podman has and no task owns.
-async fn waiting_now(world: &World) -> Vec<String> {
+pub(super) async fn waiting_now(world: &World) -> Vec<String> {
     let telemetry = world.node().caller.get("/v1/worker/telemetry/containers").await.json();
     let containers = telemetry["containers"].as_array().expect("containers").clone();
     let free = containers.iter().filter(|container| container["task_id"].is_null());

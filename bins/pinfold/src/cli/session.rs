@@ -1,6 +1,6 @@
 //! The words about sessions.
 
-use contracts::code::Language;
+use contracts::{TemplateName, code::Language};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -32,8 +32,12 @@ pub(crate) enum SessionCommand {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct StartSession {
-    #[arg(short, long, default_value = "python", value_parser = language)]
-    pub(crate) lang: Language,
+    /// Python, or the template's, if it is not given.
+    #[arg(short, long, value_parser = language)]
+    pub(crate) lang: Option<Language>,
+    /// What the node made ready under this name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) template: Option<TemplateName>,
     /// A variable for the interpreter, as NAME=VALUE. Repeatable.
     #[arg(short, long = "env", value_name = "NAME=VALUE", value_parser = super::variable)]
     pub(crate) env: Vec<(String, String)>,
@@ -46,9 +50,12 @@ pub(crate) struct StartSession {
 pub(crate) struct Repl {
     /// A session that is open; without it one is opened, which ends when you leave.
     pub(crate) id: Option<String>,
-    /// python, javascript, typescript or bash.
-    #[arg(short, long, default_value = "python", value_parser = language)]
-    pub(crate) lang: Language,
+    /// python, javascript, typescript or bash; Python, or the template's, if it is not given.
+    #[arg(short, long, value_parser = language)]
+    pub(crate) lang: Option<Language>,
+    /// Open one that the node made ready under this name.
+    #[arg(long, value_name = "NAME", conflicts_with = "id")]
+    pub(crate) template: Option<TemplateName>,
     /// Leave the session open.
     #[arg(short, long)]
     pub(crate) keep: bool,
@@ -108,7 +115,7 @@ impl Look {
     }
 }
 
-fn language(text: &str) -> Result<Language, String> {
+pub(super) fn language(text: &str) -> Result<Language, String> {
     let name = serde_json::Value::from(text);
     serde_json::from_value(name).map_err(|_| "is no language of sessions".to_owned())
 }

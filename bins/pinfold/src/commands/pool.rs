@@ -75,12 +75,16 @@ fn table(view: &PoolView) -> Result<String, std::fmt::Error> {
 }
 
 fn state(shape: &PoolShape) -> String {
-    let mut words = vec![if shape.pinned { "configured" } else { "learned" }];
+    let mut words = vec![match &shape.template {
+        Some(template) => format!("template {template}"),
+        None if shape.pinned => "configured".to_owned(),
+        None => "learned".to_owned(),
+    }];
     if shape.retired {
-        words.push("image updated");
+        words.push("outdated".to_owned());
     }
     if shape.backing_off {
-        words.push("backs off after a failure");
+        words.push("backs off after a failure".to_owned());
     }
     words.join(", ")
 }

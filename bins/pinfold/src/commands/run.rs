@@ -106,7 +106,7 @@ fn draw_id() -> anyhow::Result<String> {
     Ok(format!("run-{}", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
 }
 
-fn input_file(argument: &str) -> anyhow::Result<InputFile> {
+pub(super) fn input_file(argument: &str) -> anyhow::Result<InputFile> {
     let (source, name) = match argument.rsplit_once(':') {
         Some((source, name)) => (source, name.to_owned()),
         None => {

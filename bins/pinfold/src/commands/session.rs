@@ -43,6 +43,7 @@ fn path_of(id: &str) -> String {
 async fn open(client: &Client, options: StartSession) -> anyhow::Result<String> {
     let request = OpenRequest {
         lang: options.lang,
+        template: options.template,
         env: options.env.into_iter().collect(),
         idle_seconds: options.idle,
         ..OpenRequest::default()

@@ -33,7 +33,14 @@ impl World {
         .unwrap();
         let image = engine.pin(&ImageRef::new("x").unwrap()).await.unwrap();
         let network = NetworkPolicy::None;
-        let shape = Shape { image, limits: Limits::DEFAULT, network, door: false, kernel: None };
+        let shape = Shape {
+            image,
+            limits: Limits::DEFAULT,
+            network,
+            door: false,
+            kernel: None,
+            template: None,
+        };
         let id = SandboxId::new("s1").unwrap();
         let sandbox = engine.create(id, &shape, &Labels::new()).await.unwrap();
         let workspace = PathBuf::from(sandbox.places().workspace);

@@ -13,7 +13,8 @@ const OWN_KEY: &str = "provider.key";
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Providers of models")]
 pub struct Providers {
-    /// The token for `/v1/providers` and `/v1/inference`. Without one, nobody may use them.
+    /// The token for `/v1/providers`, `/v1/inference` and `/v1/templates`. Without one, nobody may use
+    /// them.
     #[arg(long, env = "WORKER_API_ADMIN_TOKEN", hide_env_values = true)]
     worker_api_admin_token: Option<Hidden>,
 

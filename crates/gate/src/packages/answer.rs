@@ -106,7 +106,7 @@ async fn given(
     tenant.fetching.spend(Direction::In, 1)?;
     let (found, source) = get(packages, &asked).await?;
     tenant.fetching.spend(Direction::In, usize::try_from(found.bytes()).unwrap_or(usize::MAX))?;
-    if matches!(asked, Asked::Release { .. }) {
+    if matches!(asked, Asked::Release { .. } | Asked::Tarball { .. }) {
         tenant.fetching.file_given(head.uri.path());
     }
     (told.source, told.bytes) = (Some(source), found.bytes());

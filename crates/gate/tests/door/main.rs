@@ -2,7 +2,7 @@
 
 mod world;
 
-use contracts::inference::Caps;
+use contracts::{inference::Caps, packages::Registry};
 use gate::{Budget, Fetching, Tenant};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +35,32 @@ async fn a_door_opens_once() {
         models: None,
     };
     assert!(!world.door.admit(other));
+}
+
+#[tokio::test]
+async fn what_is_prepared_may_ask_for_packages_alone_and_only_while_it_is() {
+    const PAGE: &str = "/packages/pypi/simple/a/";
+    let world = World::open().await;
+    let tenant = || Tenant {
+        task: "template".into(),
+        job: "a".into(),
+        budget: None,
+        fetching: Fetching::new(Arc::default()),
+        models: None,
+    };
+    let pypi = || std::iter::once(Registry::Pypi).collect();
+    let nobody = "no job has this sandbox";
+    assert!(world.get(PAGE).await.contains(nobody));
+    let preparing = world.door.let_prepare(tenant(), pypi()).await.unwrap();
+    // This gate serves no registry, and says so to who is heard.
+    let answer = world.get(PAGE).await;
+    assert!(answer.contains("packages_not_allowed"), "{answer}");
+    assert!(world.post(CHAT, ASK).await.contains(nobody));
+    assert!(world.door.fetched().is_none(), "it is at nobody's cost");
+    drop(preparing);
+    assert!(world.get(PAGE).await.contains(nobody));
+    assert!(world.door.admit(tenant()));
+    assert!(world.door.let_prepare(tenant(), pypi()).await.is_none(), "it is somebody's now");
 }
 
 #[tokio::test]

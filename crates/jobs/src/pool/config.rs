@@ -1,7 +1,8 @@
 //! How many sandboxes may wait, of which shapes, and for how long.
 
 use contracts::{ImageRef, code::Language, limits::Limits, sandbox::NetworkPolicy};
-use std::time::Duration;
+use executor::{PinnedImage, Shape};
+use std::{sync::Arc, time::Duration};
 
 #[derive(Debug, Clone)]
 pub struct PoolConfig {
@@ -60,4 +61,18 @@ pub struct ConfiguredShape {
     pub kernel: Option<Language>,
     /// Run once in each sandbox before it counts as ready.
     pub warm_up: Vec<String>,
+}
+
+impl ConfiguredShape {
+    /// The shape under the image's present id.
+    pub(super) fn shape(&self, image: &Arc<PinnedImage>) -> Shape {
+        Shape {
+            image: Arc::clone(image),
+            limits: self.limits.clone(),
+            network: self.network,
+            door: self.door,
+            kernel: self.kernel,
+            template: None,
+        }
+    }
 }

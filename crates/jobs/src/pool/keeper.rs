@@ -1,14 +1,14 @@
 //! The task that keeps the pool: makes what is missing when no job needs the engine more, proves
 //! that what waits still answers, and gives up what is old, outdated or unwanted.
 
-use super::{Pool, Step, config::ConfiguredShape, stock::Stock};
-use crate::{Node, chain, kernels, sandboxes::Owned};
-use contracts::{
-    ImageRef,
-    link::{Command, End},
-    sandbox::path,
+use super::{
+    Free, Pool, Step,
+    making::{MakeError, PING_LIMIT, Ready, make_ready},
+    stock::Stock,
 };
-use executor::{EngineError, LinkError, PinnedImage, Sandbox, Shape, ShapeKey};
+use crate::{Node, chain, templates::why};
+use contracts::ImageRef;
+use executor::{EngineError, PinnedImage, Sandbox, Shape, ShapeKey};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -18,23 +18,9 @@ use tokio::{task::JoinSet, time::timeout};
 
 /// Jobs may hold up a refill for so long; then one maker works beside them.
 const MOST_PATIENCE: Duration = Duration::from_secs(2);
-/// A waiting agent has nothing else to do than to answer.
-const PING_LIMIT: Duration = Duration::from_secs(2);
-/// A first command that takes longer is none that warms up.
-const WARM_UP_LIMIT: Duration = Duration::from_secs(60);
-const WARM_UP_OUTPUT_BYTES: u64 = 4096;
-
-#[derive(Debug, thiserror::Error)]
-enum MakeError {
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    #[error("the new sandbox does not answer")]
-    Link(#[from] LinkError),
-    #[error("the new sandbox did not answer in time")]
-    Silent,
-    #[error("the shape's first command failed: {0:?}")]
-    WarmUp(Option<End>),
-}
+/// Sandboxes that are furnished by templates at a time, beside the others: an install may take
+/// minutes, which no other shape shall wait for.
+const BUILDERS: usize = 2;
 
 struct Made {
     key: ShapeKey,
@@ -42,17 +28,14 @@ struct Made {
     took: Duration,
 }
 
-struct Ready {
-    sandbox: Arc<Sandbox>,
-    memory_bytes: u64,
-}
-
 /// Keeps the pool until the node leaves, and empties it then.
 pub(crate) async fn keep(node: Node) {
     if node.inner.sandboxes.pool.is_off() {
         return;
     }
-    let mut keeper = Keeper { node: &node, makers: JoinSet::new(), held_up_since: None };
+    let (makers, builders) = (JoinSet::new(), JoinSet::new());
+    let mut keeper = Keeper { node: &node, makers, builders, held_up_since: None };
+    let mut templates = node.inner.templates.watch();
     let mut rounds = tokio::time::interval(node.inner.sandboxes.pool.config.upkeep_every);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -60,7 +43,9 @@ pub(crate) async fn keep(node: Node) {
         tokio::select! {
             () = node.inner.leaving.cancelled() => break,
             _ = rounds.tick() => keeper.look_after().await,
+            _ = templates.changed() => keeper.look_after().await,
             Some(made) = keeper.makers.join_next() => keeper.take_in(made.ok()),
+            Some(made) = keeper.builders.join_next() => keeper.take_in(made.ok()),
             () = node.inner.sandboxes.pool.changed.notified() => {}
             () = tokio::time::sleep_until(next.into()) => {}
         }
@@ -71,6 +56,8 @@ pub(crate) async fn keep(node: Node) {
 struct Keeper<'a> {
     node: &'a Node,
     makers: JoinSet<Made>,
+    /// Of those that templates furnish.
+    builders: JoinSet<Made>,
     /// Jobs have been making their own sandboxes since then.
     held_up_since: Option<Instant>,
 }
@@ -87,12 +74,24 @@ impl Keeper<'_> {
         if let Some(until) = self.pool().rush.over_at(now) {
             return until;
         }
-        while self.makers.len() < self.most_makers(now) {
-            match self.pool().next_step(now) {
+        let most = self.most_makers(now);
+        loop {
+            let free = Free {
+                makers: self.makers.len() < most,
+                builders: self.builders.len() < most.min(BUILDERS),
+            };
+            if !free.makers && !free.builders {
+                break;
+            }
+            match self.pool().next_step(now, free) {
                 None => break,
                 Some(Step::GiveUp(sandbox)) => self.node.inner.sandboxes.release(sandbox),
                 Some(Step::Make(key, shape, warm_up)) => {
-                    self.makers.spawn(make(self.node.clone(), key, shape, warm_up));
+                    let makers = match shape.template {
+                        Some(_) => &mut self.builders,
+                        None => &mut self.makers,
+                    };
+                    makers.spawn(make(self.node.clone(), key, shape, warm_up));
                 }
             }
         }
@@ -125,15 +124,23 @@ impl Keeper<'_> {
 
     async fn look_after(&self) {
         let images = self.images().await;
+        let furnished = self.furnished().await;
         let config = &self.pool().config;
         let now = Instant::now();
         let mut given_up = Vec::new();
         {
             let mut state = self.pool().state();
-            retire(&mut state.stocks, &images);
+            let is_known = |mark: &str| self.node.inner.templates.marked(mark).is_some();
+            retire(&mut state.stocks, &images, &is_known);
+            for (shape, (min, max)) in &furnished {
+                stand_by(&mut state.stocks, shape, (*min, *max), config.half_life, now);
+            }
             for configured in &config.shapes {
                 if let Some(Ok(image)) = images.get(&configured.image) {
-                    stand_by(&mut state.stocks, configured, image, config.half_life, now);
+                    let (shape, levels) =
+                        (configured.shape(image), (configured.min, configured.max));
+                    let stock = stand_by(&mut state.stocks, &shape, levels, config.half_life, now);
+                    stock.warm_up.clone_from(&configured.warm_up);
                 }
             }
             for stock in state.stocks.values_mut() {
@@ -152,6 +159,8 @@ impl Keeper<'_> {
         names.extend(
             self.pool().state().stocks.values().map(|stock| stock.shape.image.reference.clone()),
         );
+        let templates = self.node.inner.templates.all();
+        names.extend(templates.iter().filter_map(|template| template.sandbox(self.node).image));
         let mut images = BTreeMap::new();
         for name in names {
             let pinned = self.node.inner.engine.pin_anew(&name).await;
@@ -161,6 +170,21 @@ impl Keeper<'_> {
             images.insert(name, pinned);
         }
         images
+    }
+
+    /// The shapes of templates, with how many of each shall wait.
+    async fn furnished(&self) -> Vec<(Shape, (usize, usize))> {
+        let mut furnished = Vec::new();
+        for template in self.node.inner.templates.all() {
+            match template.plan(self.node).await {
+                Ok(plan) => {
+                    furnished.push((template.shape(&plan), template.levels(&self.pool().config)));
+                }
+                Err(error) if template.may_try().is_ok() => template.tell(Err(why(&error))),
+                Err(_) => {}
+            }
+        }
+        furnished
     }
 
     /// Asks those for an answer that have not given one for a while.
@@ -198,8 +222,10 @@ impl Keeper<'_> {
     }
 
     async fn end(mut self) {
-        while let Some(made) = self.makers.join_next().await {
-            self.take_in(made.ok());
+        for mut makers in [std::mem::take(&mut self.makers), std::mem::take(&mut self.builders)] {
+            while let Some(made) = makers.join_next().await {
+                self.take_in(made.ok());
+            }
         }
         for sandbox in self.pool().empty() {
             self.node.inner.sandboxes.release(sandbox);
@@ -207,13 +233,18 @@ impl Keeper<'_> {
     }
 }
 
-/// Marks the stocks whose image is another one now, or gone.
+/// Marks the stocks whose image or template is another one now, or gone.
 fn retire(
     stocks: &mut BTreeMap<ShapeKey, Stock>,
     images: &BTreeMap<ImageRef, Result<Arc<PinnedImage>, EngineError>>,
+    is_known: &dyn Fn(&str) -> bool,
 ) {
     for stock in stocks.values_mut() {
         let mine = &stock.shape.image;
+        if stock.shape.template.as_deref().is_some_and(|mark| !is_known(mark)) {
+            stock.retired = true;
+            continue;
+        }
         stock.retired = match images.get(&mine.reference) {
             Some(Ok(now)) => now.id != mine.id,
             Some(Err(error)) => error.is_callers(),
@@ -222,26 +253,19 @@ fn retire(
     }
 }
 
-/// Gives a configured shape its stock, under the image's present id.
-fn stand_by(
-    stocks: &mut BTreeMap<ShapeKey, Stock>,
-    configured: &ConfiguredShape,
-    image: &Arc<PinnedImage>,
+/// Gives a shape its stock that shall be there whatever the demand.
+fn stand_by<'a>(
+    stocks: &'a mut BTreeMap<ShapeKey, Stock>,
+    shape: &Shape,
+    (min, max): (usize, usize),
     half_life: Duration,
     now: Instant,
-) {
-    let shape = Shape {
-        image: Arc::clone(image),
-        limits: configured.limits.clone(),
-        network: configured.network,
-        door: configured.door,
-        kernel: configured.kernel,
-    };
-    let new = || Stock::new(shape.clone(), configured.max, half_life, now);
+) -> &'a mut Stock {
+    let new = || Stock::new(shape.clone(), max, half_life, now);
     let stock = stocks.entry(shape.key()).or_insert_with(new);
     stock.pinned = true;
-    (stock.min, stock.max) = (configured.min, configured.max);
-    stock.warm_up.clone_from(&configured.warm_up);
+    (stock.min, stock.max) = (min, max);
+    stock
 }
 
 /// Those that died, and those that waited too long.
@@ -265,79 +289,6 @@ fn outlived(stock: &mut Stock, max_age: Duration, now: Instant) -> Vec<Arc<Sandb
 
 async fn make(node: Node, key: ShapeKey, shape: Shape, warm_up: Vec<String>) -> Made {
     let began = Instant::now();
-    let outcome = made_ready(&node, &shape, warm_up).await;
+    let outcome = make_ready(&node, &shape, warm_up).await;
     Made { key, outcome, took: began.elapsed() }
-}
-
-async fn made_ready(node: &Node, shape: &Shape, warm_up: Vec<String>) -> Result<Ready, MakeError> {
-    let sandboxes = &node.inner.sandboxes;
-    let sandbox = sandboxes.make(shape, Owned::Pool).await?;
-    match prove(&sandbox, shape, warm_up).await {
-        Ok(()) => {
-            let memory_bytes = sandbox.counters().await.memory_bytes;
-            Ok(Ready { sandbox, memory_bytes })
-        }
-        Err(error) => {
-            sandboxes.release(sandbox);
-            Err(error)
-        }
-    }
-}
-
-/// Runs the first command and hears the agent once more after it. A shape that names none gets the
-/// agent's own program: that a command can run at all is known then, and the job's is not the first
-/// for which the kernel sets up the cgroup's pages.
-async fn prove(sandbox: &Sandbox, shape: &Shape, warm_up: Vec<String>) -> Result<(), MakeError> {
-    let first = match warm_up.is_empty() {
-        true => vec![path::AGENT.to_owned(), "--version".to_owned()],
-        false => warm_up,
-    };
-    let end = timeout(WARM_UP_LIMIT, run_first(sandbox, shape, first)).await;
-    match end.map_err(|_| MakeError::WarmUp(None))?? {
-        Some(End::Code(0)) => {}
-        other => return Err(MakeError::WarmUp(other)),
-    }
-    timeout(PING_LIMIT, sandbox.ping()).await.map_err(|_| MakeError::Silent)??;
-    if let Some(lang) = shape.kernel {
-        let env = environment(sandbox, shape);
-        let begun = kernels::begin(sandbox, &shape.image.reference, env, lang);
-        match timeout(WARM_UP_LIMIT, begun).await.map_err(|_| MakeError::WarmUp(None))?? {
-            Some(End::Code(0)) => {}
-            other => return Err(MakeError::WarmUp(other)),
-        }
-    }
-    Ok(())
-}
-
-/// What a command or a kernel of nobody's has around it.
-fn environment(sandbox: &Sandbox, shape: &Shape) -> Vec<(String, String)> {
-    let places = sandbox.places();
-    let reserved = crate::prepare::reserved(&places, Vec::new());
-    crate::prepare::environment(
-        &shape.image.env,
-        crate::prepare::Ways::of_door(shape.door),
-        &BTreeMap::new(),
-        &reserved,
-        &places,
-    )
-}
-
-async fn run_first(
-    sandbox: &Sandbox,
-    shape: &Shape,
-    argv: Vec<String>,
-) -> Result<Option<End>, LinkError> {
-    let command = Command {
-        argv,
-        env: environment(sandbox, shape),
-        cwd: sandbox.places().workspace,
-        stdin: false,
-        output_bytes: WARM_UP_OUTPUT_BYTES,
-        flood_bytes: WARM_UP_OUTPUT_BYTES << 10,
-        // Nothing of it may run on beside the job that comes.
-        sole: true,
-        backstop_ms: WARM_UP_LIMIT.as_millis() as u64,
-    };
-    let exec = sandbox.start(command).await?;
-    Ok(sandbox.read_out(exec).await?.end)
 }

@@ -1,6 +1,6 @@
 //! What the pool has and knows of one shape.
 
-use super::{demand::Demand, policy::Level};
+use super::{Free, demand::Demand, policy::Level};
 use executor::{Sandbox, Shape};
 use std::{
     collections::VecDeque,
@@ -75,7 +75,8 @@ impl Stock {
         }
     }
 
-    pub(super) fn level(&self, now: Instant) -> Level {
+    /// One that nobody is free to make is as one that backs off.
+    pub(super) fn level(&self, now: Instant, free: Free) -> Level {
         Level {
             ready: self.waiting.len(),
             making: self.making,
@@ -83,8 +84,12 @@ impl Stock {
             max: self.max,
             demand: self.demand.level(now),
             retired: self.retired,
-            backing_off: self.next_try.is_some_and(|at| at > now),
+            backing_off: self.backs_off(now) || !free.may_make(&self.shape),
         }
+    }
+
+    pub(super) fn backs_off(&self, now: Instant) -> bool {
+        self.next_try.is_some_and(|at| at > now)
     }
 
     /// The oldest that lives. Dead ones on the way are handed back for removal.

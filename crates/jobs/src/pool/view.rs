@@ -1,6 +1,6 @@
 //! The pool as its page shows it.
 
-use super::{Pool, stock::Stock};
+use super::{Free, Pool, stock::Stock};
 use contracts::{
     Version,
     pool::{PoolShape, PoolView},
@@ -28,7 +28,7 @@ impl Pool {
 }
 
 fn shape(key: &ShapeKey, stock: &Stock, now: Instant) -> PoolShape {
-    let (level, counts) = (stock.level(now), &stock.counts);
+    let (level, counts) = (stock.level(now, Free { makers: true, builders: true }), &stock.counts);
     let oldest = stock.waiting.front().map(|waiting| now.duration_since(waiting.since));
     let making_ms = counts.making_time.as_secs_f64() * 1000.0;
     PoolShape {
@@ -38,6 +38,7 @@ fn shape(key: &ShapeKey, stock: &Stock, now: Instant) -> PoolShape {
         limits: stock.shape.limits.clone(),
         network_policy: stock.shape.network,
         use_inference: stock.shape.door,
+        template: stock.shape.template.as_deref().map(name),
         pinned: stock.pinned,
         retired: stock.retired,
         backing_off: level.backing_off,
@@ -64,4 +65,9 @@ fn shape(key: &ShapeKey, stock: &Stock, now: Instant) -> PoolShape {
 fn short(key: &ShapeKey) -> String {
     let digest = Sha256::digest(key.as_str());
     digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What an operator calls it.
+fn name(mark: &str) -> String {
+    mark.split_once('@').map_or(mark, |(name, _)| name).to_owned()
 }

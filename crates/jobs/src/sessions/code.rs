@@ -1,28 +1,40 @@
 //! Code in sessions: opening one for a language, and running what its callers send.
 
-use super::{LiveSession, absent, busy::Busy};
+use super::{LiveSession, absent, busy::Busy, furnished};
 use crate::{
     JobError, Node, admission, door, help,
     kernels::{CellEnd, CellNews, Kernels, LiveCell, Order, context_name},
     libraries::{Libraries, Place},
     prepare,
     sandboxes::{Owned, draw_bytes},
+    templates::{self, Template},
 };
 use contracts::{
-    CellId, Faults, SessionId, TaskId, Version,
+    CellId, Faults, SessionId, TaskId, TemplateName, Version,
     code::{
         CellInput, ExecuteRequest, ExecuteResponse, KernelRequest, Language, OpenRequest,
         OpenResponse, OpenSession, OpenSessions,
     },
+    packages::Registries,
     problem::Problem,
     sandbox::SandboxSpec,
     session::{SessionEnd, SessionRequest},
 };
 use executor::Shape;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// The task of sessions that nobody named one for.
 const TASK: &str = "sessions";
+
+/// What is to be around code before it runs.
+struct Wanted {
+    lang: Language,
+    template: Option<Arc<Template>>,
+    libraries: Option<Libraries>,
+    /// Of both.
+    installs: Registries,
+    spec: SandboxSpec,
+}
 
 /// Code that was taken in, and whoever wants to know of it.
 pub struct Running(Arc<LiveCell>);
@@ -62,39 +74,69 @@ impl Node {
     /// A session for code in one language, under a name that we draw.
     pub async fn open_code(&self, request: OpenRequest) -> Result<OpenResponse, JobError> {
         request.validate().map_err(JobError::Invalid)?;
-        let libraries = Libraries::of(request.lang, &request.libraries)?;
-        let installs = libraries.as_ref().map(Libraries::registries).unwrap_or_default();
-        // What a caller sets can make an interpreter run something.
-        let is_new = request.env.is_empty();
+        // What a caller sets can make an interpreter run something, and so can a template.
+        let is_new = request.env.is_empty() && request.template.is_none();
+        let wanted =
+            self.wanted(&request.template, request.lang, request.env, &request.libraries)?;
         let session_id = SessionId::from_random(draw_bytes()?);
-        let view = self
-            .create(
-                SessionRequest {
-                    version: Version,
-                    task_id: task()?,
-                    session_id,
-                    sandbox: self.code_sandbox(request.lang, request.env),
-                    lifetime_seconds: request.lifetime_seconds,
-                    idle_seconds: request.idle_seconds,
-                    background: request.background,
-                    lang: Some(request.lang),
-                },
-                installs,
-            )
-            .await?;
-        if let Some(libraries) = libraries {
+        let asked = SessionRequest {
+            version: Version,
+            task_id: task()?,
+            session_id,
+            sandbox: wanted.spec,
+            lifetime_seconds: request.lifetime_seconds,
+            idle_seconds: request.idle_seconds,
+            background: request.background,
+            lang: Some(wanted.lang),
+        };
+        let view = match wanted.template {
+            None => self.create(asked, wanted.installs, None).await?,
+            // It may take an install. Who stops waiting does not stop it.
+            Some(template) => {
+                let node = self.clone();
+                let created = self.inner.tasks.spawn(async move {
+                    node.create(asked, wanted.installs, Some(&template)).await
+                });
+                created.await.map_err(|e| JobError::fault("template", e))??
+            }
+        };
+        if let Some(libraries) = wanted.libraries {
             self.furnish(&view.session_id, libraries, is_new).await?;
         }
         Ok(OpenResponse { session_id: view.session_id, status: view.state })
     }
 
-    fn code_sandbox(
+    /// What is to be around code in a language, or in a template's.
+    fn wanted(
         &self,
-        lang: Language,
-        env: std::collections::BTreeMap<String, String>,
-    ) -> SandboxSpec {
-        let image = self.inner.config.session_images.get(&lang).cloned();
-        SandboxSpec { image, env, ..SandboxSpec::default() }
+        template: &Option<TemplateName>,
+        lang: Option<Language>,
+        env: BTreeMap<String, String>,
+        libraries: &[String],
+    ) -> Result<Wanted, JobError> {
+        let template = self.template_asked(template.as_ref())?;
+        let lang = match &template {
+            Some(template) if lang.is_some_and(|lang| lang != template.lang()) => {
+                let name = template.lang().name();
+                return Err(templates::refused("lang", format!("is {name} in this template")));
+            }
+            Some(template) => template.lang(),
+            None => lang.unwrap_or_default(),
+        };
+        let libraries = Libraries::of(lang, libraries)?;
+        let mut installs = libraries.as_ref().map(Libraries::registries).unwrap_or_default();
+        let mut spec = match &template {
+            Some(template) => {
+                installs = installs.and(template.installs());
+                template.sandbox(self)
+            }
+            None => {
+                let image = self.inner.config.session_images.get(&lang).cloned();
+                SandboxSpec { image, ..SandboxSpec::default() }
+            }
+        };
+        spec.env.extend(env);
+        Ok(Wanted { lang, template, libraries, installs, spec })
     }
 
     pub fn code_sessions(&self) -> OpenSessions {
@@ -120,6 +162,10 @@ impl Node {
         id: &SessionId,
         request: ExecuteRequest,
     ) -> Result<Running, JobError> {
+        if request.template.is_some() {
+            let message = "is chosen when a session is opened";
+            return Err(templates::refused("template", message));
+        }
         let session = self.code_session(id).await?;
         let order = self.order(request, session.view.lang)?;
         let drawn = CellId::from_random(draw_bytes()?);
@@ -135,8 +181,9 @@ impl Node {
             self.inner.tasks.spawn(async move {
                 let _busy = busy;
                 if let Some(libraries) = libraries {
-                    let (sandbox, plan) = (&session.sandbox, &session.plan);
-                    let place = Place { node: &node, sandbox, plan, is_new: false };
+                    let (sandbox, image) = (&session.sandbox, &session.plan.image);
+                    let place =
+                        Place { node: &node, sandbox, image, is_new: false, template: None };
                     if let Err(end) = place.furnish(&libraries, &session.kernels).await {
                         return session.kernels.turn_away(&cell, &context, end);
                     }
@@ -156,10 +203,20 @@ impl Node {
             return Err(JobError::Draining);
         }
         without_open_stdin(&request)?;
-        let order = self.order(request, None)?;
-        let spec = self.code_sandbox(order.lang, Default::default());
-        let libraries = Libraries::of(order.lang, &order.request.libraries)?;
-        let installs = libraries.as_ref().map(Libraries::registries).unwrap_or_default();
+        let wanted =
+            self.wanted(&request.template, request.lang, BTreeMap::new(), &request.libraries)?;
+        let order = self.order(request, Some(wanted.lang))?;
+        if wanted.template.is_none() {
+            return self.run_once(order, wanted).await;
+        }
+        // It may take an install. Who stops waiting does not stop it.
+        let node = self.clone();
+        let running = self.inner.tasks.spawn(async move { node.run_once(order, wanted).await });
+        running.await.map_err(|e| JobError::fault("template", e))?
+    }
+
+    async fn run_once(&self, order: Order, wanted: Wanted) -> Result<Running, JobError> {
+        let Wanted { template, libraries, installs, mut spec, .. } = wanted;
         let plan = admission::plan_to_install(self, &spec, installs).await?;
         let place = Arc::clone(&self.inner.places).acquire_owned().await;
         let place = place.map_err(|e| JobError::fault("queue", e))?;
@@ -169,11 +226,11 @@ impl Node {
             network: spec.network_policy,
             door: door::is_asked(&spec) || !installs.is_empty(),
             kernel: Some(order.lang),
+            template: template.as_ref().map(|template| Arc::clone(template.mark())),
         };
         let session_id = SessionId::from_random(draw_bytes()?);
         let owner = Owned::Session(task()?, session_id.clone());
-        let claim = self.inner.sandboxes.get(&shape, owner).await?;
-        self.inner.metrics.sandbox_ready(claim.took.as_secs_f64(), claim.warm);
+        let claim = furnished(self, &shape, owner, template.as_deref()).await?;
         let ids = (TASK, session_id.as_str());
         if let Err(error) = door::admit(self, claim.sandbox.id(), ids, &spec, &plan).await {
             self.inner.sandboxes.release(claim.sandbox);
@@ -183,6 +240,9 @@ impl Node {
         help::explain(self, &claim.sandbox, &spec, &plan, owner).await;
         let ids = prepare::session_ids(&task()?, &session_id);
         let places = claim.sandbox.places();
+        if let Some(template) = &template {
+            spec.env.extend(template.libraries_env(&places));
+        }
         let reserved = prepare::reserved(&places, ids.clone());
         let env = prepare::environment(
             &plan.image.env,
@@ -194,6 +254,7 @@ impl Node {
         let sandbox = Arc::clone(&claim.sandbox);
         let kernels = Kernels::new(Arc::clone(&sandbox), env, &plan);
         if claim.warm {
+            // It was started with what a template sets.
             kernels.there_is(&context_name(order.lang, None), owned(ids));
         }
         let admitted = CellId::try_from(session_id.to_string())
@@ -209,11 +270,13 @@ impl Node {
         };
         let running = Running(Arc::clone(&cell));
         let node = self.clone();
+        let is_new = template.is_none();
         self.inner.tasks.spawn(async move {
             let _place = place;
             let furnished = match &libraries {
                 Some(libraries) => {
-                    let place = Place { node: &node, sandbox: &sandbox, plan: &plan, is_new: true };
+                    let (sandbox, image) = (&sandbox, &plan.image);
+                    let place = Place { node: &node, sandbox, image, is_new, template: None };
                     place.furnish(libraries, &kernels).await
                 }
                 None => Ok(()),

@@ -42,7 +42,8 @@ async fn furnish(
     is_new: bool,
 ) -> Result<(), JobError> {
     let _busy = Busy::begin(session).await?;
-    let place = Place { node, sandbox: &session.sandbox, plan: &session.plan, is_new };
+    let (sandbox, image) = (&session.sandbox, &session.plan.image);
+    let place = Place { node, sandbox, image, is_new, template: None };
     place.install(libraries).await?.map_err(JobError::Libraries)?;
     session.kernels.furnish(libraries.env(&session.sandbox.places()));
     Ok(())

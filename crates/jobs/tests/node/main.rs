@@ -2,4 +2,5 @@
 
 mod jobs;
 mod pool;
+mod templates;
 mod world;

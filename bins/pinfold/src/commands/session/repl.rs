@@ -24,8 +24,15 @@ pub(super) async fn run(client: &Client, options: Repl) -> anyhow::Result<ExitCo
     let (id, lang, ours) = match &options.id {
         Some(id) => (id.clone(), language_of(client, id).await?, false),
         None => {
-            let start = StartSession { lang: options.lang, env: Vec::new(), idle: None };
-            (open(client, start).await?, options.lang, true)
+            let (lang, template) = (options.lang, options.template.clone());
+            let of_template = template.is_some();
+            let start = StartSession { lang, template, env: Vec::new(), idle: None };
+            let id = open(client, start).await?;
+            let lang = match of_template {
+                true => language_of(client, &id).await?,
+                false => lang.unwrap_or_default(),
+            };
+            (id, lang, true)
         }
     };
     let mut cells = Cells::new(client, &id, &options.look);
