@@ -28,6 +28,13 @@ Feature: A long job is submitted, watched, fed and stopped
     Then the job is ended in the end as "canceled"
     And nothing of it is alive
 
+  Scenario: Ctrl-C stops the job that somebody runs, whose last words they see
+    When somebody runs "trap 'echo last words; exit 3' TERM; echo be''gun; sleep 60 & wait"
+    Then they see "begun"
+    When they press Ctrl-C
+    Then they see "last words"
+    And their command ends with 130
+
   Scenario: Stopping what does not run
     When the dispatcher stops a job that nobody knows
     Then it is told that it is not running

@@ -11,6 +11,7 @@ pub(crate) mod run;
 pub(crate) mod session;
 pub(crate) mod template;
 
+use crate::out;
 use serde::Serialize;
 use std::process::ExitCode;
 
@@ -20,6 +21,6 @@ fn printed<T: Serialize>(
     answer: &T,
     page: impl FnOnce() -> String,
 ) -> anyhow::Result<ExitCode> {
-    println!("{}", if json { serde_json::to_string_pretty(answer)? } else { page() });
+    out::line(if json { serde_json::to_string_pretty(answer)? } else { page() })?;
     Ok(ExitCode::SUCCESS)
 }

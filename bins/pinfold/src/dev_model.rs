@@ -15,6 +15,7 @@ mod script;
 mod service;
 mod stats;
 
+use crate::out;
 use anyhow::Context;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -65,7 +66,10 @@ pub(crate) async fn run(options: DevModelOptions) -> anyhow::Result<ExitCode> {
             .await
             .with_context(|| format!("listening on {}", options.listen))?,
     };
-    println!("dev-model: listening on {} (an echo for tests, not a language model)", door.name()?);
+    out::line(format_args!(
+        "dev-model: listening on {} (an echo for tests, not a language model)",
+        door.name()?
+    ))?;
     let mut calls = JoinSet::new();
     tokio::select! {
         () = door.serve(model, &mut calls) => {}

@@ -4,6 +4,7 @@ mod floor;
 mod host;
 mod line;
 
+use crate::out;
 use anyhow::Context;
 use contracts::{
     ImageRef, SandboxId,
@@ -51,9 +52,9 @@ pub(crate) async fn run(options: DoctorOptions) -> anyhow::Result<ExitCode> {
         )),
     }
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&lines)?);
+        out::line(serde_json::to_string_pretty(&lines)?)?;
     } else {
-        lines.iter().for_each(|line| println!("{line}"));
+        lines.iter().try_for_each(out::line)?;
     }
     let worst = lines.iter().map(|line| line.verdict).max().unwrap_or(Verdict::Holds);
     Ok(ExitCode::from(worst as u8))

@@ -1,10 +1,14 @@
 //! The command that a person types.
 
+// It panics where nobody reads; `out` does not.
+#![deny(clippy::print_stdout)]
+
 mod cli;
 mod client;
 mod commands;
 mod dev_model;
 mod doctor;
+mod out;
 mod patience;
 mod sse;
 
@@ -32,6 +36,9 @@ fn main() -> ExitCode {
         Ok(code)
     });
     done.unwrap_or_else(|error| {
+        if error.is::<out::Unread>() {
+            return ExitCode::from(out::UNREAD);
+        }
         eprintln!("error: {error:#}");
         ExitCode::from(OUR_FAULT)
     })

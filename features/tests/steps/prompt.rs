@@ -1,7 +1,11 @@
-//! The prompt before a session, as a person has it.
+//! What a person at a terminal has of it: jobs, and the prompt before a session.
 
 use super::{jobs::unescaped, kernels::session};
-use crate::{node::binaries, person::Person, world::World};
+use crate::{
+    node::binaries,
+    person::Person,
+    world::{BASE, World},
+};
 use cucumber::{then, when};
 use std::os::unix::fs::PermissionsExt;
 
@@ -32,6 +36,11 @@ async fn opens_in(world: &mut World, terminal: String) {
     };
     start(world, &["session"], &[name]);
     person(world).sees(">>> ").await;
+}
+
+#[when(regex = r#"^somebody runs "(.*)"$"#)]
+async fn runs(world: &mut World, script: String) {
+    start(world, &["run", BASE, "--", "sh", "-c", &script], &[]);
 }
 
 #[when("somebody opens a shell in it")]
@@ -69,7 +78,7 @@ async fn sees_only(world: &mut World, other: String, text: String) {
     assert!(!seen.contains(&other), "{seen:?}");
 }
 
-#[then(regex = r"^the prompt ends with (\d+)$")]
+#[then(regex = r"^(?:the prompt|their command) ends with (\d+)$")]
 async fn ends(world: &mut World, code: i32) {
     assert_eq!(person(world).leaves().await, code, "{:?}", person(world).screen());
     assert!(person(world).has_usual_modes(), "the terminal is as it was");

@@ -1,6 +1,6 @@
 //! Looking at jobs, and stopping one.
 
-use crate::{cli::JobsQuery, client::Client};
+use crate::{cli::JobsQuery, client::Client, out};
 use contracts::job::{JobList, JobState, JobView, StopResponse, StopStatus};
 use std::process::ExitCode;
 
@@ -12,7 +12,7 @@ pub(crate) async fn list(client: &Client, query: JobsQuery) -> anyhow::Result<Ex
         }
     }
     let list: JobList = client.get(&path).await?;
-    println!("{:<38} {:<10} {:<24} TASK", "JOB", "STATE", "SUBMITTED");
+    out::line(format_args!("{:<38} {:<10} {:<24} TASK", "JOB", "STATE", "SUBMITTED"))?;
     for job in list.jobs {
         let state = match job.state {
             JobState::Queued => "queued",
@@ -21,27 +21,25 @@ pub(crate) async fn list(client: &Client, query: JobsQuery) -> anyhow::Result<Ex
             JobState::Ended => "ended",
         };
         let submitted = job.submitted_at.replace_nanosecond(0).unwrap_or(job.submitted_at);
-        println!("{:<38} {state:<10} {:<24} {}", job.job_id, submitted.to_string(), job.task_id);
+        let (id, submitted) = (job.job_id, submitted.to_string());
+        out::line(format_args!("{id:<38} {state:<10} {submitted:<24} {}", job.task_id))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) async fn show(client: &Client, job_id: &str) -> anyhow::Result<ExitCode> {
     let view: JobView = client.get(&format!("/v1/worker/jobs/{}", encoded(job_id))).await?;
-    println!("{}", serde_json::to_string_pretty(&view)?);
+    out::line(serde_json::to_string_pretty(&view)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) async fn cancel(client: &Client, job_id: &str) -> anyhow::Result<ExitCode> {
     let path = format!("/v1/worker/jobs/{}/cancel", encoded(job_id));
     let stopped: StopResponse = client.post(&path, &serde_json::json!({})).await?;
-    println!(
-        "{}",
-        match stopped.status {
-            StopStatus::Stopping => "stopping",
-            StopStatus::NotRunning => "not running",
-        }
-    );
+    out::line(match stopped.status {
+        StopStatus::Stopping => "stopping",
+        StopStatus::NotRunning => "not running",
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

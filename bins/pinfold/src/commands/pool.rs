@@ -1,6 +1,6 @@
 //! The pool's page: what waits, what was served from it, and what was missed.
 
-use crate::{cli::PoolOptions, client::Client};
+use crate::{cli::PoolOptions, client::Client, out};
 use contracts::pool::{PoolShape, PoolView};
 use std::{fmt::Write, io::IsTerminal, process::ExitCode, time::Duration};
 
@@ -14,10 +14,8 @@ pub(crate) async fn show(client: &Client, options: PoolOptions) -> anyhow::Resul
             true => serde_json::to_string_pretty(&view)?,
             false => table(&view)?,
         };
-        if options.watch.is_some() && std::io::stdout().is_terminal() {
-            print!("{CLEAR}");
-        }
-        println!("{}", page.trim_end());
+        let clear = options.watch.is_some() && std::io::stdout().is_terminal();
+        out::line(format_args!("{}{}", if clear { CLEAR } else { "" }, page.trim_end()))?;
         let Some(seconds) = options.watch else {
             return Ok(ExitCode::SUCCESS);
         };

@@ -5,6 +5,7 @@ use super::jobs::encoded;
 use crate::{
     cli::Run,
     client::{Client, Refused},
+    out,
     patience::Patience,
     sse::{Event, Parser},
 };
@@ -24,23 +25,22 @@ use hyper::Method;
 use std::{io::Write, path::Path, process::ExitCode};
 use tokio::io::AsyncReadExt;
 
+/// As shells say it: 128 and the number of SIGINT.
+const INTERRUPTED: u8 = 130;
+
 pub(crate) async fn run(client: &Client, options: Run) -> anyhow::Result<ExitCode> {
     let request = request(&options)?;
     let job_id = request.job_id.to_string();
     let _: JobView = client.post("/v1/worker/jobs", &request).await?;
     if options.detach {
-        println!("{job_id}");
+        out::line(job_id)?;
         return Ok(ExitCode::SUCCESS);
     }
     let show = !options.json;
-    let following = async {
-        let view = follow_to_end(client, &job_id, show).await?;
-        anyhow::Ok(view)
-    };
     let view = tokio::select! {
-        view = following => view?,
+        view = follow_to_end(client, &job_id, show) => view?,
         never = feed_stdin(client, &job_id, options.stdin) => never?,
-        interrupted = interrupt(client, &job_id) => return interrupted,
+        left = interrupts(client, &job_id) => return left,
     };
     if let (Some(folder), Some(result)) = (&options.out, &view.result) {
         fetch_artifacts(client, result, folder).await?;
@@ -48,7 +48,7 @@ pub(crate) async fn run(client: &Client, options: Run) -> anyhow::Result<ExitCod
     if options.json
         && let Some(result) = &view.result
     {
-        println!("{}", serde_json::to_string(result)?);
+        out::line(serde_json::to_string(result)?)?;
     }
     end(view, show)
 }
@@ -202,20 +202,21 @@ async fn feed_stdin(client: &Client, job_id: &str, wanted: bool) -> anyhow::Resu
     }
 }
 
-/// The first interrupt stops the job and waits for its end; the second gives up at once.
-async fn interrupt(client: &Client, job_id: &str) -> anyhow::Result<ExitCode> {
+/// The first interrupt stops the job, whose last words are still shown; the second leaves it at once.
+async fn interrupts(client: &Client, job_id: &str) -> anyhow::Result<ExitCode> {
     tokio::signal::ctrl_c().await?;
     eprintln!("stopping the job; once more to leave it");
     let path = format!("/v1/worker/jobs/{}/cancel", encoded(job_id));
     let stop = async {
         let _: serde_json::Value = client.post(&path, &serde_json::json!({})).await?;
-        follow_to_end(client, job_id, false).await
+        // Its end is told by its events.
+        std::future::pending::<anyhow::Result<()>>().await
     };
     tokio::select! {
-        stopped = stop => { stopped?; }
+        never = stop => never?,
         again = tokio::signal::ctrl_c() => again?,
     }
-    Ok(ExitCode::from(130))
+    Ok(ExitCode::from(INTERRUPTED))
 }
 
 async fn fetch_artifacts(client: &Client, result: &JobResult, folder: &Path) -> anyhow::Result<()> {
@@ -255,7 +256,7 @@ fn end(view: JobView, show: bool) -> anyhow::Result<ExitCode> {
     }
     Ok(ExitCode::from(match outcome.status {
         Status::Timeout => 124,
-        Status::Canceled => 130,
+        Status::Canceled => INTERRUPTED,
         Status::Completed | Status::Failed => outcome.exit_code.unwrap_or(1) as u8,
     }))
 }

@@ -12,6 +12,7 @@ use super::jobs::encoded;
 use crate::{
     cli::{ExecCode, SessionCommand, SessionOptions, StartSession},
     client::Client,
+    out,
 };
 use anyhow::Context;
 use cell::Cells;
@@ -22,7 +23,7 @@ pub(crate) async fn run(client: &Client, options: SessionOptions) -> anyhow::Res
     match options.command {
         None => repl::run(client, options.repl).await,
         Some(SessionCommand::Start(options)) => {
-            println!("{}", open(client, options).await?);
+            out::line(open(client, options).await?)?;
             Ok(ExitCode::SUCCESS)
         }
         Some(SessionCommand::List { json }) => list(client, json).await,
@@ -30,7 +31,7 @@ pub(crate) async fn run(client: &Client, options: SessionOptions) -> anyhow::Res
         Some(SessionCommand::Shell(options)) => shell::run(client, options).await,
         Some(SessionCommand::End { id }) => {
             client.delete(&path_of(&id)).await?;
-            println!("ended");
+            out::line("ended")?;
             Ok(ExitCode::SUCCESS)
         }
     }
