@@ -61,8 +61,7 @@ async fn what_is_under_way_ends_before_it_does() {
     let (mut server, _) = upstream.call().await;
     server.send(STREAM_HEAD).await;
     client.head().await;
-    let pid = proxy.child.id().unwrap().to_string();
-    std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    proxy.terminate();
     soon("no more connections", async {
         while tokio::net::TcpStream::connect(&proxy.place).await.is_ok() {
             tokio::task::yield_now().await;
@@ -83,8 +82,7 @@ async fn a_drain_has_an_end() {
     let mut client = proxy.client().await;
     client.send(post("/api/chat", "{}")).await;
     let (mut server, _) = upstream.call().await;
-    let pid = proxy.child.id().unwrap().to_string();
-    std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    proxy.terminate();
     server.closed().await;
     assert!(soon("its end", proxy.child.wait()).await.unwrap().success());
 }

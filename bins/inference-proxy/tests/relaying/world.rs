@@ -1,5 +1,6 @@
 //! A running proxy, a client that sees every byte, and an upstream that does what a test says.
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::{process::Stdio, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
@@ -30,6 +31,12 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
+    /// As a pod's end does.
+    pub(crate) fn terminate(&self) {
+        let pid = self.child.id().and_then(|pid| Pid::from_raw(pid as i32)).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+    }
+
     /// With short timeouts, and other settings on top.
     pub(crate) async fn start(upstream: &str, settings: &[(&str, &str)]) -> Self {
         let mut command = command();
