@@ -14,6 +14,11 @@ Feature: A prompt before a session
     Then they see "the session has ended"
     And the prompt ends with 0
 
+  Scenario: What is typed ahead is not lost, neither code nor answers
+    When somebody opens a prompt
+    And they type "x = int(input('number' + '? '))\n40\ny = 2\nx + y"
+    Then they see "\n42"
+
   Scenario: Ctrl-C interrupts the code and nothing else
     When somebody opens a prompt
     And they type "x = 41; import time; print('be' + 'gun'); time.sleep(60)"

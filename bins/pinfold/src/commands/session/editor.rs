@@ -30,17 +30,19 @@ pub(super) enum Answer {
 }
 
 pub(super) struct Editor {
+    /// One for code and answers, since keys that were typed ahead wait in it.
     lines: rustyline::Editor<Whole, FileHistory>,
-    questions: rustyline::Editor<(), FileHistory>,
+    lang: Language,
     history: Option<PathBuf>,
 }
 
+/// What has to be whole before it is taken: code of a language, or (None) a line.
 #[derive(Completer, Helper, Highlighter, Hinter)]
-struct Whole(Language);
+struct Whole(Option<Language>);
 
 impl Validator for Whole {
     fn validate(&self, typed: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
-        Ok(match is_whole(self.0, typed.input()) {
+        Ok(match self.0.is_none_or(|lang| is_whole(lang, typed.input())) {
             true => ValidationResult::Valid(None),
             false => ValidationResult::Incomplete,
         })
@@ -51,7 +53,6 @@ impl Editor {
     pub(super) fn open(lang: Language, state: Option<&Path>) -> anyhow::Result<Self> {
         let config = Config::builder().max_history_size(MAX_HISTORY)?.auto_add_history(false);
         let mut lines = rustyline::Editor::with_config(config.build())?;
-        lines.set_helper(Some(Whole(lang)));
         let history = state.map(|folder| folder.join(format!("history.{}", lang.name())));
         if let (Some(path), Some(folder)) = (&history, state) {
             std::fs::DirBuilder::new()
@@ -62,14 +63,13 @@ impl Editor {
             // The first time there is none.
             let _none = lines.load_history(path);
         }
-        let questions = Config::builder().auto_add_history(false).build();
-        let questions = rustyline::Editor::with_config(questions)?;
-        Ok(Self { lines, questions, history })
+        Ok(Self { lines, lang, history })
     }
 
     /// The next piece of code.
     pub(super) async fn code(mut self, prompt: String) -> anyhow::Result<(Self, Answer)> {
         let read = tokio::task::spawn_blocking(move || {
+            self.lines.set_helper(Some(Whole(Some(self.lang))));
             let answer = answer(self.lines.readline(&prompt))?;
             if let Answer::Line(code) = &answer {
                 self.remember(code)?;
@@ -99,7 +99,10 @@ impl Editor {
         let read = tokio::task::spawn_blocking(move || {
             let answer = match hidden {
                 true => hidden_line(&prompt)?,
-                false => answer(self.questions.readline(&prompt))?,
+                false => {
+                    self.lines.set_helper(Some(Whole(None)));
+                    answer(self.lines.readline(&prompt))?
+                }
             };
             anyhow::Ok((self, answer))
         });
