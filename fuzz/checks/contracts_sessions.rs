@@ -1,16 +1,12 @@
 //! What callers of sessions, terminals, rules and providers send, and what a kernel shows: the first
 //! byte chooses which, the rest is JSON.
-//!
-//! What was understood can be said again and is understood alike, and passes or fails validation alike.
 
+use crate::understood::survives;
 use contracts::{
-    Faults,
     code::{CellInput, ExecuteRequest, KernelRequest, OpenRequest, Rich},
     egress::PolicySpec,
     terminal::{TerminalControl, TerminalRequest},
 };
-use serde::{Serialize, de::DeserializeOwned};
-use std::fmt::Debug;
 
 pub(crate) fn check(data: &[u8]) {
     let Some((choice, json)) = data.split_first() else { return };
@@ -31,15 +27,4 @@ fn is_understood_again(json: &[u8]) {
     let Ok(value) = serde_json::from_slice::<Rich>(json) else { return };
     let text = serde_json::to_string(&value).expect("what came as JSON is JSON");
     serde_json::from_str::<Rich>(&text).expect("what was said is understood");
-}
-
-fn survives<T>(json: &[u8], validate: impl Fn(&T) -> Result<(), Faults>)
-where
-    T: Serialize + DeserializeOwned + Debug + PartialEq,
-{
-    let Ok(value) = serde_json::from_slice::<T>(json) else { return };
-    let text = serde_json::to_string(&value).expect("what came as JSON is JSON");
-    let again: T = serde_json::from_str(&text).expect("what was said is understood");
-    assert_eq!(value, again);
-    assert_eq!(validate(&value).is_ok(), validate(&again).is_ok());
 }

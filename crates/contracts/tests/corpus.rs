@@ -10,6 +10,8 @@ mod contracts_requests;
 mod contracts_sessions;
 #[path = "../../../fuzz/replay.rs"]
 mod replay;
+#[path = "../../../fuzz/checks/understood.rs"]
+mod understood;
 
 use replay::replay;
 
