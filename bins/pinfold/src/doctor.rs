@@ -8,9 +8,8 @@ use crate::out;
 use anyhow::Context;
 use contracts::{
     ImageRef, SandboxId,
-    limits::Limits,
     link::{Command, Stream},
-    sandbox::{NetworkPolicy, path},
+    sandbox::path,
 };
 use executor::{
     Engine, Exec, ExecEvent, Fencing, Labels, Sandbox, Shape,
@@ -92,8 +91,7 @@ async fn look_inside(options: &DoctorOptions, socket: PathBuf) -> anyhow::Result
     })
     .await?;
     let image = engine.pin(&options.image).await?;
-    let (limits, network) = (Limits::DEFAULT, NetworkPolicy::None);
-    let shape = Shape { image, limits, network, door: false, kernel: None, template: None };
+    let shape = Shape::plain(image);
     let id = SandboxId::new(format!("doctor-{}", std::process::id()))?;
     let sandbox = engine.create(id, &shape, &Labels::new()).await?;
     let probed = tokio::time::timeout(PROBE_LIMIT, probe(&sandbox)).await;

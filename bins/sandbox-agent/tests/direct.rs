@@ -3,9 +3,7 @@
 
 use contracts::{
     ImageRef, SandboxId,
-    limits::Limits,
     link::{Command, End, Exited, KilledBy, Root, Stream},
-    sandbox::NetworkPolicy,
 };
 use executor::{
     Engine, Exec, ExecEvent, Fencing, Labels, Sandbox, Shape,
@@ -32,15 +30,7 @@ impl Node {
 
     async fn sandbox(&self) -> Sandbox {
         let image = self.engine.pin(&ImageRef::new("x").unwrap()).await.unwrap();
-        let network = NetworkPolicy::None;
-        let shape = Shape {
-            image,
-            limits: Limits::DEFAULT,
-            network,
-            door: false,
-            kernel: None,
-            template: None,
-        };
+        let shape = Shape::plain(image);
         let id = SandboxId::new("s1").unwrap();
         self.engine.create(id, &shape, &Labels::new()).await.unwrap()
     }

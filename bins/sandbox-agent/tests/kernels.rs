@@ -3,12 +3,10 @@
 
 use contracts::{
     ImageRef, SandboxId,
-    limits::Limits,
     link::{
         Command, End, Exited, KilledBy, Stream,
         kernel::{Cell, Input, KernelEnd},
     },
-    sandbox::NetworkPolicy,
 };
 use executor::{
     Engine, Exec, ExecEvent, Fencing, Labels, Sandbox, Shape,
@@ -42,9 +40,7 @@ impl Node {
         });
         let engine = engine.unwrap();
         let image = engine.pin(&ImageRef::new("x").unwrap()).await.unwrap();
-        let network = NetworkPolicy::None;
-        let limits = Limits::DEFAULT;
-        let shape = Shape { image, limits, network, door: false, kernel: None, template: None };
+        let shape = Shape::plain(image);
         let id = SandboxId::new("s1").unwrap();
         let sandbox = engine.create(id, &shape, &Labels::new()).await.unwrap();
         let node = Self { engine, sandbox, _root: root };

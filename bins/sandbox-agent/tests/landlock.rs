@@ -8,9 +8,7 @@
 use contracts::{
     ImageRef, SandboxId,
     landlock::{Landlock, LandlockMode},
-    limits::Limits,
     link::{Command, End},
-    sandbox::NetworkPolicy,
 };
 use executor::{
     Engine, Fencing, Labels, Sandbox, Shape,
@@ -46,8 +44,7 @@ impl Node {
         std::fs::set_permissions(root.path(), PermissionsExt::from_mode(0o777)).unwrap();
         let engine = engine(&root, fencing).unwrap();
         let image = engine.pin(&ImageRef::new("x").unwrap()).await.unwrap();
-        let (limits, network) = (Limits::DEFAULT, NetworkPolicy::None);
-        let shape = Shape { image, limits, network, door: false, kernel: None, template: None };
+        let shape = Shape::plain(image);
         let id = SandboxId::new("s1").unwrap();
         let sandbox = engine.create(id, &shape, &Labels::new()).await.unwrap();
         sandbox.explain("what can be done\n").await.unwrap();

@@ -2,12 +2,10 @@
 
 use contracts::{
     ImageRef, SandboxId, TerminalId,
-    limits::Limits,
     link::{
         Command, End,
         terminal::{INPUT_BYTES, SCROLLBACK_BYTES, Size, WINDOW_BYTES},
     },
-    sandbox::NetworkPolicy,
 };
 use executor::{
     Engine, Labels, Sandbox, Shape, TerminalEvent, TerminalEvents,
@@ -34,8 +32,7 @@ impl Node {
         });
         let engine = engine.unwrap();
         let image = engine.pin(&ImageRef::new("x").unwrap()).await.unwrap();
-        let (network, limits) = (NetworkPolicy::None, Limits::DEFAULT);
-        let shape = Shape { image, limits, network, door: false, kernel: None, template: None };
+        let shape = Shape::plain(image);
         let id = SandboxId::new("s1").unwrap();
         let sandbox = engine.create(id, &shape, &Labels::new()).await.unwrap();
         Self { engine, sandbox, _root: root }

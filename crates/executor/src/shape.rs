@@ -22,6 +22,18 @@ pub struct Shape {
 pub struct ShapeKey(String);
 
 impl Shape {
+    /// With the usual limits, and nothing that has to be asked for.
+    pub fn plain(image: Arc<PinnedImage>) -> Self {
+        Self {
+            image,
+            limits: Limits::DEFAULT,
+            network: NetworkPolicy::None,
+            door: false,
+            kernel: None,
+            template: None,
+        }
+    }
+
     /// Output limits are the agent's and come with the command, so they are no part of the key.
     pub fn key(&self) -> ShapeKey {
         let Limits {

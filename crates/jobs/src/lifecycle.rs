@@ -27,7 +27,7 @@ use contracts::{
     problem::Problem,
     sandbox::env,
 };
-use executor::{Counters, Exec, Sandbox, Shape};
+use executor::{Counters, Exec, Sandbox};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -155,14 +155,7 @@ impl Run<'_> {
     async fn claim(&self) -> Result<Claim, JobError> {
         let inner = &self.node.inner;
         let request = &self.job.request;
-        let shape = Shape {
-            image: Arc::clone(&self.job.plan.image),
-            limits: self.job.plan.limits.clone(),
-            network: request.sandbox.network_policy,
-            door: door::is_asked(&request.sandbox),
-            kernel: None,
-            template: None,
-        };
+        let shape = self.job.plan.shape(&request.sandbox, None, None);
         let owner = Owned::Job(request.task_id.clone(), request.job_id.clone());
         let claim = inner.sandboxes.get(&shape, owner).await?;
         inner.metrics.sandbox_ready(claim.took.as_secs_f64(), claim.warm);

@@ -1,13 +1,15 @@
 //! Jobs of this life of the node: what they have written so far, and who waits for them.
 
-use crate::node::Ended;
+use crate::{door, node::Ended, templates::Template};
 use contracts::{
     JobId, Version,
+    code::Language,
     event::Position,
     job::{JobRequest, JobState, JobView},
     packages::Registries,
+    sandbox::SandboxSpec,
 };
-use executor::PinnedImage;
+use executor::{PinnedImage, Shape};
 use std::{
     collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -30,6 +32,25 @@ pub(crate) struct Plan {
     pub(crate) egress: Option<Arc<gate::egress::Policy>>,
     /// Registries that the node itself installs from, before code runs.
     pub(crate) installs: Registries,
+}
+
+impl Plan {
+    /// What a sandbox for it looks like, and so which of those that wait will do.
+    pub(crate) fn shape(
+        &self,
+        spec: &SandboxSpec,
+        kernel: Option<Language>,
+        template: Option<&Template>,
+    ) -> Shape {
+        Shape {
+            image: Arc::clone(&self.image),
+            limits: self.limits.clone(),
+            network: spec.network_policy,
+            door: door::is_asked(spec) || !self.installs.is_empty(),
+            kernel,
+            template: template.map(|template| Arc::clone(template.mark())),
+        }
+    }
 }
 
 pub(crate) struct LiveJob {

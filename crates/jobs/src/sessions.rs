@@ -229,14 +229,7 @@ impl Node {
             return Err(JobError::Full { retry_after_s: 10 });
         }
         let plan = admission::plan_to_install(self, &request.sandbox, installs).await?;
-        let shape = Shape {
-            image: Arc::clone(&plan.image),
-            limits: plan.limits.clone(),
-            network: request.sandbox.network_policy,
-            door: door::is_asked(&request.sandbox) || !installs.is_empty(),
-            kernel: request.lang,
-            template: template.map(|template| Arc::clone(template.mark())),
-        };
+        let shape = plan.shape(&request.sandbox, request.lang, template);
         let owner = Owned::Session(request.task_id.clone(), request.session_id.clone());
         let claim = furnished(self, &shape, owner, template).await?;
         if let Some(template) = template {

@@ -1,8 +1,6 @@
 //! An agent with a workspace that the test can reach into, as code in a sandbox does.
 
-use contracts::{
-    ImageRef, SandboxId, limits::Limits, link::files::FileFault, sandbox::NetworkPolicy,
-};
+use contracts::{ImageRef, SandboxId, link::files::FileFault};
 use executor::{
     Engine, Labels, Sandbox, Shape,
     direct::{DirectConfig, DirectEngine},
@@ -32,15 +30,7 @@ impl World {
         })
         .unwrap();
         let image = engine.pin(&ImageRef::new("x").unwrap()).await.unwrap();
-        let network = NetworkPolicy::None;
-        let shape = Shape {
-            image,
-            limits: Limits::DEFAULT,
-            network,
-            door: false,
-            kernel: None,
-            template: None,
-        };
+        let shape = Shape::plain(image);
         let id = SandboxId::new("s1").unwrap();
         let sandbox = engine.create(id, &shape, &Labels::new()).await.unwrap();
         let workspace = PathBuf::from(sandbox.places().workspace);

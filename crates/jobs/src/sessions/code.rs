@@ -20,7 +20,6 @@ use contracts::{
     sandbox::SandboxSpec,
     session::{SessionEnd, SessionRequest},
 };
-use executor::Shape;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// The task of sessions that nobody named one for.
@@ -220,14 +219,7 @@ impl Node {
         let plan = admission::plan_to_install(self, &spec, installs).await?;
         let place = Arc::clone(&self.inner.places).acquire_owned().await;
         let place = place.map_err(|e| JobError::fault("queue", e))?;
-        let shape = Shape {
-            image: Arc::clone(&plan.image),
-            limits: plan.limits.clone(),
-            network: spec.network_policy,
-            door: door::is_asked(&spec) || !installs.is_empty(),
-            kernel: Some(order.lang),
-            template: template.as_ref().map(|template| Arc::clone(template.mark())),
-        };
+        let shape = plan.shape(&spec, Some(order.lang), template.as_deref());
         let session_id = SessionId::from_random(draw_bytes()?);
         let owner = Owned::Session(task()?, session_id.clone());
         let claim = furnished(self, &shape, owner, template.as_deref()).await?;

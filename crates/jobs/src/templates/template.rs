@@ -121,14 +121,7 @@ impl Template {
     }
 
     pub(crate) fn shape(&self, plan: &Plan) -> Shape {
-        Shape {
-            image: Arc::clone(&plan.image),
-            limits: plan.limits.clone(),
-            network: SandboxSpec::default().network_policy,
-            door: !plan.installs.is_empty(),
-            kernel: Some(self.lang()),
-            template: Some(Arc::clone(&self.mark)),
-        }
+        plan.shape(&SandboxSpec::default(), Some(self.lang()), Some(self))
     }
 
     /// Puts into a new sandbox, which is nobody's yet, all that this template has.
