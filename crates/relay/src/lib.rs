@@ -6,6 +6,7 @@
 
 mod alarm;
 mod answer;
+mod begun;
 mod dialect;
 mod error;
 mod exchange;
@@ -25,6 +26,7 @@ mod upstream;
 mod wire;
 
 pub use answer::{Answer, AnswerBody, plain, refusal};
+pub use begun::Handed;
 pub use dialect::{Dialect, StreamFormat};
 pub use error::RelayError;
 pub use relayed::Relayed;

@@ -1,14 +1,16 @@
 //! Connections in, answers out, and the drain at the end.
 
 use crate::{
-    Answer, AnswerBody, Dialect, RelayError, Tunnel,
+    Answer, AnswerBody, Dialect, Handed, RelayError, Tunnel,
     alarm::ConnectionTimer,
     answer::refusal,
+    begun::Begun,
     head_guard::Seen,
     request::{self, Forms, Refusal},
     socket::{Plain, Socket},
     wire::Wire,
 };
+use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
     Method, Request,
@@ -32,7 +34,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener, UnixStream},
+    net::{TcpListener, UnixListener},
     sync::{Semaphore, mpsc},
     task::JoinSet,
     time::{sleep, timeout},
@@ -48,21 +50,23 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener),
-    /// Connections that were made within the program.
-    Handed(mpsc::Receiver<UnixStream>),
+    /// Connections that somebody in the program has taken, or made.
+    Handed(mpsc::Receiver<Handed>),
 }
 
 impl Listener {
-    async fn accept(&mut self) -> io::Result<Socket> {
-        match self {
-            Self::Tcp(listener) => Socket::tcp(listener.accept().await?.0),
-            Self::Unix(listener) => Ok(Socket::Unix(listener.accept().await?.0)),
+    /// A connection, and what was read of it before.
+    async fn accept(&mut self) -> io::Result<(Socket, Bytes)> {
+        let socket = match self {
+            Self::Tcp(listener) => Socket::tcp(listener.accept().await?.0)?,
+            Self::Unix(listener) => Socket::Unix(listener.accept().await?.0),
             Self::Handed(connections) => match connections.recv().await {
-                Some(connection) => Ok(Socket::Unix(connection)),
+                Some(Handed { stream, before }) => return Ok((Socket::Unix(stream), before)),
                 // Nobody is left who could hand one over.
                 None => std::future::pending().await,
             },
-        }
+        };
+        Ok((socket, Bytes::new()))
     }
 }
 
@@ -110,9 +114,12 @@ pub async fn serve(
     limits: ServeLimits,
     drain: CancellationToken,
 ) {
-    let connection = |socket: Arc<Socket>| {
+    let connection = |socket: Arc<Socket>, before: Bytes| {
         let (handler, drain) = (Arc::clone(&handler), drain.clone());
-        async move { http1(&socket, Plain(Arc::clone(&socket)), handler, limits, drain).await }
+        async move {
+            let stream = Begun::new(before, Plain(Arc::clone(&socket)));
+            http1(&socket, stream, handler, limits, drain).await;
+        }
     };
     accept(listener, limits, &drain, connection).await;
 }
@@ -122,7 +129,7 @@ pub(crate) async fn accept<F>(
     mut listener: Listener,
     limits: ServeLimits,
     drain: &CancellationToken,
-    connection: impl Fn(Arc<Socket>) -> F,
+    connection: impl Fn(Arc<Socket>, Bytes) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -138,15 +145,15 @@ pub(crate) async fn accept<F>(
             accepted = listener.accept() => accepted,
         };
         while connections.try_join_next().is_some() {}
-        let socket = match accepted {
-            Ok(socket) => socket,
+        let (socket, before) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let served = connection(Arc::new(socket));
+        let served = connection(Arc::new(socket), before);
         connections.spawn(async move {
             let _place = place;
             served.await;

@@ -5,9 +5,11 @@ mod named;
 
 use crate::{
     Handler, Listener, ServeLimits, TrustError,
+    begun::Begun,
     serve::{accept, http1},
     socket::{Plain, Socket},
 };
+use bytes::Bytes;
 use named::Named;
 use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -57,11 +59,11 @@ pub async fn serve_tls(
     drain: CancellationToken,
 ) {
     let handler = Arc::new(Named { handler, name: server.name });
-    let connection = |socket: Arc<Socket>| {
+    let connection = |socket: Arc<Socket>, before: Bytes| {
         let (handler, drain) = (Arc::clone(&handler), drain.clone());
         let acceptor = server.acceptor.clone();
         async move {
-            let Some(stream) = shake_hands(&acceptor, &socket).await else { return };
+            let Some(stream) = shake_hands(&acceptor, &socket, before).await else { return };
             match stream.get_ref().1.alpn_protocol() {
                 Some(b"h2") => http2::serve(&socket, stream, handler, limits, drain).await,
                 _ => http1(&socket, stream, handler, limits, drain).await,
@@ -71,8 +73,13 @@ pub async fn serve_tls(
     accept(listener, limits, &drain, connection).await;
 }
 
-async fn shake_hands(acceptor: &TlsAcceptor, socket: &Arc<Socket>) -> Option<TlsStream<Plain>> {
-    match timeout(HANDSHAKE, acceptor.accept(Plain(Arc::clone(socket)))).await {
+async fn shake_hands(
+    acceptor: &TlsAcceptor,
+    socket: &Arc<Socket>,
+    before: Bytes,
+) -> Option<TlsStream<Begun<Plain>>> {
+    let stream = Begun::new(before, Plain(Arc::clone(socket)));
+    match timeout(HANDSHAKE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => Some(stream),
         // The client's to tell: it knows why it does not believe.
         Ok(Err(error)) => {
