@@ -7,8 +7,8 @@
 //! ```
 
 use crate::{
-    Budget, Fetching, Identity, ModelMap, Offer, Outside, Packages, Policy, Roots, egress,
-    metrics::GateMetrics, policy::Current, porter::Porter, routes::RouteTable,
+    Budget, Fetching, Identity, ModelMap, Offer, Outside, Packages, Policy, Roots, by_name::ByName,
+    egress, metrics::GateMetrics, policy::Current, porter::Porter, routes::RouteTable,
 };
 use contracts::{egress::EgressUsage, inference::InferenceUsage, packages::Registries};
 use relay::{Listener, ServeLimits, request::Forms};
@@ -89,6 +89,7 @@ impl Admitted {
 }
 
 pub struct Door {
+    inner: Arc<Inner>,
     /// One install at a time, so that the end of one is not the end of another.
     installing: AsyncMutex<()>,
     porter: Arc<Porter>,
@@ -173,8 +174,8 @@ impl Gate {
         let listener = Listener::Unix(listener);
         let limits = ServeLimits { forms: Forms::Forwarded, ..limits() };
         serving.spawn(relay::serve(listener, Arc::clone(&porter), limits, stop.clone()));
-        let installing = AsyncMutex::default();
-        Door { installing, porter, admitted, stop, serving: Mutex::new(serving) }
+        let (inner, installing) = (Arc::clone(&self.inner), AsyncMutex::default());
+        Door { inner, installing, porter, admitted, stop, serving: Mutex::new(serving) }
     }
 }
 
@@ -189,15 +190,19 @@ fn limits() -> ServeLimits {
 
 impl Door {
     /// Serves a second socket of the same sandbox, and who asks for its host by CONNECT on the first: the
-    /// same calls, inside TLS.
+    /// same calls, inside TLS. To other hosts, TLS on the second is a tunnel.
     pub fn open_tls(&self, listener: UnixListener, identity: &Identity) {
         let (home, callers) = mpsc::channel(1);
-        self.porter.leads_home(home);
-        for listener in [Listener::Unix(listener), Listener::Handed(callers)] {
-            let (porter, server) = (Arc::clone(&self.porter), identity.server());
-            let serving = relay::serve_tls(listener, porter, limits(), server, self.stop.clone());
-            self.serving().spawn(serving);
-        }
+        self.porter.leads_home(home.clone());
+        let (porter, server) = (Arc::clone(&self.porter), identity.server());
+        let callers = Listener::Handed(callers);
+        let at_home = relay::serve_tls(callers, porter, limits(), server, self.stop.clone());
+        let (inner, admitted) = (Arc::clone(&self.inner), Arc::clone(&self.admitted));
+        let by_name = ByName { inner, admitted, home };
+        let by_name = by_name.serve(listener, CONNECTIONS, self.stop.clone());
+        let mut serving = self.serving();
+        serving.spawn(at_home);
+        serving.spawn(by_name);
     }
 
     fn serving(&self) -> MutexGuard<'_, JoinSet<()>> {

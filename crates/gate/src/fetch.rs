@@ -32,6 +32,7 @@ use hyper::body::Incoming;
 use relay::{Answer, AnswerBody};
 use serde_json::json;
 use std::sync::Arc;
+use tokio::net::UnixStream;
 
 /// Whether a request is one to a proxy: whatever else it asks, no model answers it.
 pub(crate) fn is_asked(head: &Parts) -> bool {
@@ -58,10 +59,46 @@ pub(crate) async fn answer(
             }
         }
         Err(denial) => {
-            Entry::refuse(inner, tenant, &denial);
+            refuse(inner, tenant, &denial);
             denied(&denial, &policy)
         }
     }
+}
+
+/// What a client says first, whole.
+pub(crate) async fn hello(client: &mut UnixStream, outside: &Outside) -> Option<Hello> {
+    hello::read(client, outside.hello).await
+}
+
+/// TLS that came without a CONNECT, to the host that its hello names.
+pub(crate) async fn by_name(
+    inner: &Arc<Inner>,
+    tenant: &Tenant,
+    name: &str,
+    hello: Hello,
+    client: UnixStream,
+) {
+    let policy = tenant.fetching.policy();
+    let target = format!("{name}:{}", inner.outside.tls_port);
+    let permit = match egress::Request::connect(target.as_bytes(), &[]) {
+        Ok(request) => judge(&inner.outside, &policy, &request).await,
+        Err(denial) => Err(denial),
+    };
+    match permit {
+        Ok(permit) => {
+            let entry = Entry::open(inner, tenant, &permit);
+            tunnel::greeted(client, hello, permit, entry).await;
+        }
+        Err(denial) => {
+            refuse(inner, tenant, &denial);
+            tunnel::refused(client).await;
+        }
+    }
+}
+
+/// Counts it and writes it down.
+pub(crate) fn refuse(inner: &Arc<Inner>, tenant: &Tenant, denial: &egress::Denial) {
+    Entry::refuse(inner, tenant, denial);
 }
 
 pub(crate) fn read(head: &Parts) -> Result<egress::Request, egress::Denial> {

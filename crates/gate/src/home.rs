@@ -5,9 +5,10 @@ use crate::{
     egress::{Name, Way},
     fetch,
 };
+use bytes::Bytes;
 use contracts::sandbox::INFERENCE_HOST;
 use http::{Uri, request::Parts};
-use relay::{Answer, AnswerBody, Tunnel, splice};
+use relay::{Answer, AnswerBody, Handed, Tunnel, splice};
 use std::{convert::Infallible, time::Duration};
 use tokio::{net::UnixStream, sync::mpsc};
 
@@ -35,10 +36,10 @@ pub(crate) fn asked(head: &Parts) -> Option<Asked> {
 }
 
 /// Takes connections to the gate's own TLS.
-pub(crate) struct Home(mpsc::Sender<UnixStream>);
+pub(crate) struct Home(mpsc::Sender<Handed>);
 
 impl Home {
-    pub(crate) fn new(door: mpsc::Sender<UnixStream>) -> Self {
+    pub(crate) fn new(door: mpsc::Sender<Handed>) -> Self {
         Self(door)
     }
 
@@ -46,7 +47,7 @@ impl Home {
         let door = self.0.clone();
         let through = |client| async move {
             let Ok((near, far)) = UnixStream::pair() else { return };
-            if door.send(far).await.is_ok() {
+            if door.send(Handed { stream: far, before: Bytes::new() }).await.is_ok() {
                 let _either_may_end_it =
                     splice(client, near, IDLE, |_, _| Ok::<_, Infallible>(())).await;
             }

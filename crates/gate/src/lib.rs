@@ -8,6 +8,8 @@
 mod account;
 mod body;
 mod budget;
+mod by_name;
+mod dns;
 mod door;
 pub mod egress;
 mod fetch;
@@ -28,6 +30,7 @@ mod usage;
 
 pub use body::{BodyPolicy, Forward, JsonError, Prepared, check_encoding, named_model, prepare};
 pub use budget::{Ask, Budget, DEFAULT_OUTPUT_TOKENS, Reservation};
+pub use dns::{Question, Reply};
 pub use door::{Door, Gate, Install, Tenant};
 pub use fetch::{Fetching, Hello, Outside};
 pub use identity::{Identity, IdentityError, Roots};

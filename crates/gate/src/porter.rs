@@ -3,7 +3,7 @@
 
 use crate::{
     Answer as OwnAnswer, Budget, Call, Kind, ModelMap, Policy, Refusal, Tenant, answer, call,
-    check_encoding,
+    check_encoding, dns,
     door::{Admitted, Inner},
     fetch,
     home::{self, Asked, Home},
@@ -20,13 +20,12 @@ use http::{
 };
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
-use relay::{Answer, AnswerBody, Dialect, Handler, RelayError};
+use relay::{Answer, AnswerBody, Dialect, Handed, Handler, RelayError};
 use std::{
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 use tokio::{
-    net::UnixStream,
     sync::{Semaphore, mpsc},
     time::timeout,
 };
@@ -75,6 +74,9 @@ impl Handler for Porter {
                 _ => return fetch::answer(&self.inner, tenant, head, body).await,
             }
         }
+        if let (true, Some(tenant)) = (dns::is_asked(&head), self.admitted.get()) {
+            return dns::answer(&self.inner, tenant, body).await;
+        }
         if packages::is_asked(&head) {
             let preparing = self.admitted.prepares();
             if let Some(tenant) = self.admitted.get().or(preparing.as_deref()) {
@@ -112,7 +114,7 @@ impl Porter {
         Self { inner, admitted, bodies: Semaphore::new(BODIES_KIB), home: OnceLock::new() }
     }
 
-    pub(crate) fn leads_home(&self, home: mpsc::Sender<UnixStream>) {
+    pub(crate) fn leads_home(&self, home: mpsc::Sender<Handed>) {
         // A second one would be as good as the first.
         self.home.get_or_init(|| Home::new(home));
     }
@@ -193,7 +195,11 @@ impl Porter {
 }
 
 /// Reads a body to its end, within its bounds.
-async fn read(mut body: Incoming, limit: u64, time: Duration) -> Result<Bytes, RelayError> {
+pub(crate) async fn read(
+    mut body: Incoming,
+    limit: u64,
+    time: Duration,
+) -> Result<Bytes, RelayError> {
     if body.size_hint().lower() > limit {
         return Err(RelayError::TooLarge { limit });
     }

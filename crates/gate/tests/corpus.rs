@@ -2,6 +2,8 @@
 
 #[path = "../../../fuzz/checks/gate_body.rs"]
 mod gate_body;
+#[path = "../../../fuzz/checks/gate_dns.rs"]
+mod gate_dns;
 #[path = "../../../fuzz/checks/gate_egress.rs"]
 mod gate_egress;
 #[path = "../../../fuzz/checks/gate_hello.rs"]
@@ -20,6 +22,11 @@ use replay::replay;
 #[test]
 fn the_corpus_of_body_holds() {
     replay("gate_body", gate_body::check);
+}
+
+#[test]
+fn the_corpus_of_dns_holds() {
+    replay("gate_dns", gate_dns::check);
 }
 
 #[test]

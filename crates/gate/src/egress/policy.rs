@@ -99,6 +99,10 @@ impl Policy {
         }
     }
 
+    pub fn has_rules(&self) -> bool {
+        !self.rules.is_empty()
+    }
+
     /// The rules as a denial lists them.
     pub fn listed(&self) -> impl Iterator<Item = String> {
         self.rules.iter().map(Rule::to_string)

@@ -3,6 +3,7 @@
 mod hidden;
 
 use crate::egress::Opening;
+use bytes::Bytes;
 use std::{fmt, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
@@ -91,6 +92,10 @@ impl Hello {
     /// All that was said.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    pub(crate) fn into_bytes(self) -> Bytes {
+        self.bytes.into()
     }
 }
 

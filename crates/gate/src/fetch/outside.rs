@@ -16,6 +16,8 @@ use tokio::{
 pub struct Outside {
     /// Names whose addresses the operator has said; nobody else is asked for these.
     pub hosts: BTreeMap<Name, Vec<IpAddr>>,
+    /// Where TLS goes that comes without a CONNECT to say so.
+    pub tls_port: u16,
     /// For a name's addresses.
     pub resolve: Duration,
     /// For a connection to any of them.
@@ -34,6 +36,7 @@ impl Default for Outside {
     fn default() -> Self {
         Self {
             hosts: BTreeMap::new(),
+            tls_port: 443,
             resolve: Duration::from_secs(5),
             connect: Duration::from_secs(10),
             hello: Duration::from_secs(10),

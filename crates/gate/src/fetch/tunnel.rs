@@ -1,12 +1,12 @@
 //! A tunnel that was asked for by CONNECT: TLS to the one host that the rules allow.
 
-use super::{entry::Entry, hello};
+use super::{Hello, entry::Entry, hello};
 use crate::egress::{Direction, Permit, Reason};
 use http::{Response, StatusCode};
 use relay::{Answer, AnswerBody, Side, Spliced, Tunnel, TunnelEnd, splice};
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    io::{AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     time::timeout,
 };
 
@@ -25,12 +25,21 @@ pub(super) fn answer(permit: Permit, entry: Entry) -> Answer {
 
 async fn through(mut client: TunnelEnd, permit: Permit, entry: Entry) {
     entry.answered(200);
+    match hello::read(&mut client, entry.inner.outside.hello).await {
+        Some(hello) => greeted(client, hello, permit, entry).await,
+        None => entry.ends("client_silent"),
+    }
+}
+
+/// From the client's hello on.
+pub(super) async fn greeted(
+    mut client: impl AsyncRead + AsyncWrite + Unpin,
+    hello: Hello,
+    permit: Permit,
+    entry: Entry,
+) {
     let inner = Arc::clone(&entry.inner);
     let outside = &inner.outside;
-    let Some(hello) = hello::read(&mut client, outside.hello).await else {
-        entry.ends("client_silent");
-        return;
-    };
     if let Err(denial) = permit.opens(hello.opening()) {
         entry.refused_late(&denial);
         if hello.is_tls() {
@@ -76,6 +85,11 @@ fn told(end: &Spliced<Reason>) -> &'static str {
         Spliced::Broken(Side::Client, _) => "client_gone",
         Spliced::Broken(Side::Upstream, _) => "upstream_broken",
     }
+}
+
+/// For a client whose tunnel is none.
+pub(super) async fn refused(mut client: impl AsyncWrite + Unpin) {
+    alert(&mut client, ACCESS_DENIED).await;
 }
 
 /// A fatal alert, in the clear as all are before keys are there.

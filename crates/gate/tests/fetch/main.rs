@@ -1,5 +1,6 @@
 //! Fetches through a door: to the byte, in time, and by the rules of the moment.
 
+mod unaware;
 mod world;
 
 use contracts::egress::RuleSpec;

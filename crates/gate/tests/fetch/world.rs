@@ -2,15 +2,16 @@
 
 use contracts::egress::RuleSpec;
 use gate::{
-    BodyPolicy, Door, Fetching, Gate, ModelMap, Outside, Policy as GatePolicy, Tenant, Unlisted,
+    BodyPolicy, Door, Fetching, Gate, Identity, ModelMap, Outside, Policy as GatePolicy, Tenant,
+    Unlisted,
     egress::{Host, Name, Policy},
 };
 use std::{
     net::{IpAddr, UdpSocket},
-    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
+use time::OffsetDateTime;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
@@ -28,6 +29,9 @@ pub(crate) const LONG: &str = "/long";
 pub(crate) const CHUNKS: &str = "/chunks";
 /// Where no answer comes.
 pub(crate) const SILENT: &str = "/silent";
+/// The sandbox's two sockets.
+const PLAIN: &str = "gate.sock";
+const TLS: &str = "tls.sock";
 const PACE: Duration = Duration::from_millis(20);
 const LIMIT: Duration = Duration::from_secs(20);
 const HELLO: Duration = Duration::from_millis(500);
@@ -35,8 +39,7 @@ const HELLO: Duration = Duration::from_millis(500);
 pub(crate) struct World {
     pub(crate) door: Door,
     pub(crate) outside: Server,
-    socket: PathBuf,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     _routes: watch::Sender<Arc<gate::routes::RouteTable>>,
 }
 
@@ -108,6 +111,7 @@ impl World {
         let outside = Outside {
             hosts: ["allowed.test", "other.test", "b.test"].map(named).into(),
             hello: HELLO,
+            tls_port: server.port,
             ..Outside::default()
         };
         let policy = GatePolicy {
@@ -120,12 +124,13 @@ impl World {
         };
         let (routes, watched) = watch::channel(Arc::default());
         let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("gate.sock");
-        let door = Gate::new(policy, watched, outside).open(UnixListener::bind(&socket).unwrap());
+        let listen = |name: &str| UnixListener::bind(folder.path().join(name)).unwrap();
+        let door = Gate::new(policy, watched, outside).open(listen(PLAIN));
+        door.open_tls(listen(TLS), &Identity::new(OffsetDateTime::now_utc()).unwrap());
         let (task, job) = ("t".into(), "j".into());
         let fetching = Fetching::new(Arc::default());
         assert!(door.admit(Tenant { task, job, budget: None, fetching, models: None }));
-        let world = Self { door, outside: server, socket, _folder: folder, _routes: routes };
+        let world = Self { door, outside: server, folder, _routes: routes };
         world.rules(world.policy());
         world
     }
@@ -140,7 +145,12 @@ impl World {
     }
 
     pub(crate) async fn connect(&self) -> Client {
-        Client(UnixStream::connect(&self.socket).await.unwrap())
+        Client(UnixStream::connect(self.folder.path().join(PLAIN)).await.unwrap())
+    }
+
+    /// As the sidecar does for TLS that comes to it.
+    pub(crate) async fn connect_tls(&self) -> Client {
+        Client(UnixStream::connect(self.folder.path().join(TLS)).await.unwrap())
     }
 
     /// Behind a CONNECT that was granted.
@@ -207,10 +217,18 @@ impl Client {
 
     /// What comes before the connection is closed.
     pub(crate) async fn until_closed(&mut self) -> String {
+        String::from_utf8_lossy(&self.bytes_until_closed().await).into_owned()
+    }
+
+    pub(crate) async fn first_byte(&mut self) -> u8 {
+        timeout(LIMIT, self.0.read_u8()).await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn bytes_until_closed(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         // An alert may come before; a reset is an end too.
         let _reset = timeout(LIMIT, self.0.read_to_end(&mut rest)).await.expect("it is closed");
-        String::from_utf8_lossy(&rest).into_owned()
+        rest
     }
 }
 
