@@ -43,6 +43,10 @@ pub struct Config {
     #[arg(long, env = "INFERENCE_PROXY_TLS_UPSTREAM")]
     inference_proxy_tls_upstream: Option<String>,
 
+    /// Address and port where DNS is answered, over UDP: the upstream is asked, as RFC 8484 has it, at /dns-query.
+    #[arg(long, env = "INFERENCE_PROXY_DNS_LISTEN")]
+    inference_proxy_dns_listen: Option<SocketAddr>,
+
     /// A PEM file of authorities to believe beside the machine's, for an upstream with TLS.
     #[arg(long, env = "INFERENCE_PROXY_CA_FILE")]
     inference_proxy_ca_file: Option<PathBuf>,
@@ -132,6 +136,7 @@ pub struct Checked {
     pub places: Vec<Place>,
     pub upstream: Upstream,
     pub passage: Option<Passage>,
+    pub dns_listen: Option<SocketAddr>,
     pub max_body_bytes: u64,
     /// For silence in a tunnel.
     pub idle: Duration,
@@ -169,6 +174,7 @@ impl Config {
                 places: places(self.inference_proxy_listen, self.inference_proxy_socket),
                 upstream,
                 passage,
+                dns_listen: self.inference_proxy_dns_listen,
                 max_body_bytes: self.inference_proxy_max_body_bytes,
                 idle: Duration::from_millis(self.inference_proxy_idle_ms),
                 limits,

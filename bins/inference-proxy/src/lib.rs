@@ -6,6 +6,7 @@
 mod config;
 pub mod healthcheck;
 pub mod logs;
+mod names;
 mod passage;
 mod proxy;
 mod signals;
@@ -14,6 +15,7 @@ pub use config::{Checked, Command, Config, Log, LogFormat, Place};
 pub use passage::Passage;
 
 use anyhow::Context;
+use names::Names;
 use proxy::Proxy;
 use relay::Listener;
 use std::{io, os::unix::fs::FileTypeExt, path::Path, sync::Arc};
@@ -26,6 +28,10 @@ pub async fn run(config: Checked) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     // Before anything listens: a signal that comes early must not be lost.
     let signalled = signals::first(&stop).context("signals can't be heard")?;
+    let names = match config.dns_listen {
+        Some(listen) => Some(Names::listen(listen, config.upstream.clone()).await?),
+        None => None,
+    };
     let proxy = Arc::new(Proxy::new(config.upstream, config.max_body_bytes, config.idle));
     let mut listening = Vec::new();
     for place in config.places {
@@ -41,6 +47,9 @@ pub async fn run(config: Checked) -> anyhow::Result<()> {
     // First: whoever finds the proxy well finds all of it.
     if let Some((listener, passage)) = passage {
         serving.spawn(passage.serve(listener, stop.clone()));
+    }
+    if let Some(names) = names {
+        serving.spawn(names.serve(stop.clone()));
     }
     for (listener, place) in listening {
         tracing::info!(%place, version = env!("CARGO_PKG_VERSION"), "inference-proxy listens");

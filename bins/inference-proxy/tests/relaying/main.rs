@@ -3,6 +3,7 @@
 mod cancel;
 mod faults;
 mod limits;
+mod names;
 mod passage;
 mod process;
 mod requests;

@@ -27,6 +27,8 @@ pub(crate) struct Proxy {
     pub(crate) place: String,
     /// Where it lets TLS through, if it does.
     pub(crate) passage: Option<String>,
+    /// Where it answers DNS, if it does.
+    pub(crate) names: Option<String>,
     _log: tokio::io::Lines<BufReader<tokio::process::ChildStderr>>,
 }
 
@@ -47,7 +49,7 @@ impl Proxy {
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut passage = None;
+        let (mut passage, mut names) = (None, None);
         let place = loop {
             let line = soon("listening", log.next_line()).await.unwrap();
             let line = line.expect("the proxy ended");
@@ -59,8 +61,9 @@ impl Proxy {
                 break place;
             }
             passage = passage.or(told(" passage="));
+            names = names.or(told(" names="));
         };
-        Self { child, place, passage, _log: log }
+        Self { child, place, passage, names, _log: log }
     }
 
     pub(crate) async fn client(&self) -> Peer<TcpStream> {
