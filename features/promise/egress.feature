@@ -16,6 +16,27 @@ Feature: What a sandbox may fetch
       | curl over plain HTTP   |
       | Python over plain HTTP |
 
+  Scenario: Clients that know of no proxy reach an allowed host by TLS
+    Given the server outside is at the usual port of TLS, too
+    When a job without proxy variables runs curl
+    Then it reads what the server says
+    When a job without proxy variables runs Python
+    Then it reads what the server says
+    And the result counts 1 allowed and 0 refused fetches
+    When a job without proxy variables runs Node
+    Then it reads what the server says
+
+  Scenario Outline: For them a host that no rule has does not exist
+    When a job without proxy variables asks curl for "<url>" with "<option>"
+    Then curl ends with <code> at once, and the server outside has heard nothing
+
+    Examples:
+      | url                    | option                              | code |
+      | https://other.test/    | -4                                  | 6    |
+      | https://other.test/    | --resolve other.test:443:127.0.0.1  | 35   |
+      | https://tls-only.test/ | --resolve tls-only.test:443:9.9.9.9 | 7    |
+      | https://allowed.test/  | --doh-url https://9.9.9.9/dns-query | 6    |
+
   Scenario Outline: What no rule allows is refused at once, and told
     When a job that may reach the server asks "<request>"
     Then the gate refuses it with <status> and "<reason>"

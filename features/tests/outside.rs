@@ -3,7 +3,7 @@
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use std::{
-    io,
+    fmt, io,
     net::{IpAddr, UdpSocket},
     sync::{Arc, Mutex},
     time::Duration,
@@ -25,6 +25,8 @@ use tokio_rustls::{
 /// What it says to everybody.
 pub(crate) const WORDS: &str = "forward-proxy-ok";
 
+pub(crate) const USUAL_TLS_PORT: u16 = 443;
+
 /// Here it says them again and again, and never comes to an end.
 pub(crate) const ENDLESS: &str = "/endless";
 const PACE: Duration = Duration::from_millis(50);
@@ -35,8 +37,18 @@ pub(crate) struct Outside {
     pub(crate) tls_port: u16,
     pub(crate) plain_port: u16,
     pub(crate) authority: String,
+    acceptor: Acceptor,
     seen: Arc<Mutex<Seen>>,
-    _serving: JoinSet<()>,
+    serving: JoinSet<()>,
+}
+
+#[derive(Clone)]
+struct Acceptor(TlsAcceptor);
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Acceptor")
+    }
 }
 
 #[derive(Debug, Default)]
@@ -57,7 +69,7 @@ impl Outside {
             .with_no_client_auth()
             .with_single_cert(vec![cert.der().clone()], key)
             .expect("a server");
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let acceptor = Acceptor(TlsAcceptor::from(Arc::new(config)));
         let address = own_address();
         let tls = TcpListener::bind((address, 0)).await.expect("a port");
         let plain = TcpListener::bind((address, 0)).await.expect("a port");
@@ -65,9 +77,17 @@ impl Outside {
         let (tls_port, plain_port) = (port(&tls), port(&plain));
         let seen = Arc::new(Mutex::new(Seen::default()));
         let mut serving = JoinSet::new();
-        serving.spawn(serve(tls, Some(acceptor), Arc::clone(&seen)));
+        serving.spawn(serve(tls, Some(acceptor.clone()), Arc::clone(&seen)));
         serving.spawn(serve(plain, None, Arc::clone(&seen)));
-        Self { address, tls_port, plain_port, authority: cert.pem(), seen, _serving: serving }
+        let authority = cert.pem();
+        Self { address, tls_port, plain_port, authority, acceptor, seen, serving }
+    }
+
+    /// Serves TLS where clients look that are told no port. There is one such port for all.
+    pub(crate) async fn take_usual_port(&mut self) {
+        let listener = TcpListener::bind((self.address, USUAL_TLS_PORT)).await;
+        let listener = listener.expect("nobody else has port 443 of this machine's address");
+        self.serving.spawn(serve(listener, Some(self.acceptor.clone()), Arc::clone(&self.seen)));
     }
 
     pub(crate) fn connections(&self) -> usize {
@@ -89,7 +109,7 @@ fn own_address() -> IpAddr {
     asked.expect("the host has an address beside its loopback").ip()
 }
 
-async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, seen: Arc<Mutex<Seen>>) {
+async fn serve(listener: TcpListener, tls: Option<Acceptor>, seen: Arc<Mutex<Seen>>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         seen.lock().expect("not poisoned").connections += 1;
@@ -98,7 +118,7 @@ async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, seen: Arc<Mutex<
             match tls {
                 None => answer(stream, seen).await,
                 Some(tls) => {
-                    if let Ok(stream) = tls.accept(stream).await {
+                    if let Ok(stream) = tls.0.accept(stream).await {
                         answer(stream, seen).await;
                     }
                 }

@@ -28,4 +28,5 @@ mod sessions;
 mod stdin;
 mod templates;
 mod terminals;
+mod unaware;
 mod watch;

@@ -406,8 +406,10 @@ fn write_files(state_dir: &Path) -> io::Result<Files> {
     let state_dir = state_dir.canonicalize()?;
     let (seccomp_profile, hosts) = (state_dir.join("seccomp.json"), state_dir.join("hosts"));
     let inference_hosts = state_dir.join("hosts.inference");
+    let resolver = state_dir.join("resolv.conf");
     fs::write(&seccomp_profile, serde_json::to_vec(&seccomp::profile())?)?;
     fs::write(&hosts, "127.0.0.1 localhost\n")?;
     fs::write(&inference_hosts, format!("127.0.0.1 localhost {INFERENCE_HOST}\n"))?;
-    Ok(Files { seccomp_profile, hosts, inference_hosts })
+    fs::write(&resolver, "nameserver 127.0.0.1\noptions timeout:3 attempts:1\n")?;
+    Ok(Files { seccomp_profile, hosts, inference_hosts, resolver })
 }

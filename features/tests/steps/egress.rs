@@ -2,13 +2,13 @@
 
 use super::egress_live;
 use crate::{
-    outside::{Outside, WORDS},
+    outside::{Outside, USUAL_TLS_PORT, WORDS},
     world::World,
 };
 use cucumber::{given, then, when};
 use serde_json::{Value, json};
 
-const IMAGE: &str = "localhost/pinfold/sdk-python:latest";
+pub(super) const IMAGE: &str = "localhost/pinfold/sdk-python:latest";
 
 /// Says its argument to the gate as it stands, and prints what comes back.
 const SAY: &str = "import os, socket, sys
@@ -62,7 +62,8 @@ tried(lambda: socket.create_connection((address, port), 3))
 tried(lambda: socket.create_connection(('169.254.169.254', 80), 3))
 tried(lambda: socket.create_connection(('fd00::1', 80), 3))
 tried(udp)
-tried(lambda: socket.getaddrinfo('allowed.test', 443))
+tried(lambda: socket.create_connection(('allowed.test', port), 3))
+tried(lambda: socket.getaddrinfo('other.test', 443))
 tried(lambda: socket.getaddrinfo('example.com', 443))";
 
 const FETCH: &str = "import sys, urllib.request
@@ -107,7 +108,7 @@ async fn has_policy(world: &mut World, name: String) {
 pub(super) fn rules(server: &Outside) -> Value {
     let address = server.address.to_string();
     json!([
-        {"host": "allowed.test", "ports": [server.tls_port, server.plain_port],
+        {"host": "allowed.test", "ports": [server.tls_port, server.plain_port, USUAL_TLS_PORT],
          "allowed_ips": [address]},
         {"host": "inside.test", "ports": [server.tls_port], "allowed_ips": [address]},
         {"host": "public.test", "ports": [80], "allowed_ips": ["93.184.0.0/16"]},
@@ -124,7 +125,7 @@ fn filled(world: &World, text: &str) -> String {
 }
 
 /// A job of the Python image, with the rules unless it brings its own fields.
-async fn run(world: &mut World, command: &[&str], env: Value, more: Option<Value>) {
+pub(super) async fn run(world: &mut World, command: &[&str], env: Value, more: Option<Value>) {
     let more = more.unwrap_or_else(
         || json!({"network_policy": "restricted", "egress": rules(outside(world))}),
     );
@@ -348,7 +349,7 @@ async fn audit_has(world: &mut World, one: String, other: String) {
 
 #[then("all of them fail at once")]
 fn all_fail(world: &mut World) {
-    assert_eq!(stdout(world), "closed\n".repeat(8), "{}", world.last().text());
+    assert_eq!(stdout(world), "closed\n".repeat(9), "{}", world.last().text());
     let took = world.last().json()["usage"]["wall_ms"].as_u64();
     assert!(took < Some(1500), "it took {took:?} ms");
     assert_eq!(outside(world).connections(), 0);

@@ -63,6 +63,7 @@ pub(super) struct Files {
     pub(super) seccomp_profile: PathBuf,
     pub(super) hosts: PathBuf,
     pub(super) inference_hosts: PathBuf,
+    pub(super) resolver: PathBuf,
 }
 
 /// What the host is and can hold, looked at once.
@@ -73,6 +74,8 @@ pub(super) struct Host {
     pub(super) hosts: PathBuf,
     /// The same, and the name of inference.
     pub(super) inference_hosts: PathBuf,
+    /// Names are asked for on the sandbox's own loopback, where a sidecar answers or nobody does, at once.
+    pub(super) resolver: PathBuf,
     /// Whether each sandbox gets its own range of user ids.
     pub(super) userns_auto: bool,
     pub(super) fencing: Fencing,
@@ -88,6 +91,7 @@ impl Host {
             seccomp_profile: files.seccomp_profile,
             hosts: files.hosts,
             inference_hosts: files.inference_hosts,
+            resolver: files.resolver,
             // Rootless Podman is in a user namespace as it is.
             userns_auto: !info.rootless && has_subordinate_ids(),
             fencing,
@@ -246,6 +250,7 @@ fn mounts(limits: &Limits, host: &Host, folders: &SandboxFolders<'_>) -> Vec<Mou
         tmpfs("/dev/shm", shm_bytes),
         bind(&host.agent, path::AGENT, &["ro", "nosuid", "nodev"]),
         bind(hosts, "/etc/hosts", &READ_ONLY),
+        bind(&host.resolver, "/etc/resolv.conf", &READ_ONLY),
         bind(folders.link, path::LINK_DIR, &READ_ONLY),
         bind(&folders.help, path::HELP, &READ_ONLY),
     ];

@@ -53,10 +53,11 @@ fn network(facts: &Facts<'_>) -> String {
     if facts.engine == EngineKind::Direct {
         return "Not to be relied on: in a sandbox there would be none.\n".to_owned();
     }
-    let nothing = "There is no interface but loopback, and no name resolves.";
+    let nothing = "There is no interface but loopback";
     let Some(policy) = &facts.plan.egress else {
         return format!(
-            "None. {nothing} Nothing outside can be reached: don't retry, don't look for a proxy.\n"
+            "None. {nothing}, and no name resolves. Nothing outside can be reached: don't retry, don't look \
+             for a proxy.\n"
         );
     };
     let packages = facts.packages.iter().map(|registry| match registry {
@@ -71,8 +72,9 @@ fn network(facts: &Facts<'_>) -> String {
     let more = if allowed.len() > MOST_NAMES { "\n- and more; a refusal says which" } else { "" };
     let listed = allowed[..allowed.len().min(MOST_NAMES)].join("\n- ");
     format!(
-        "By a proxy only: HTTP_PROXY and HTTPS_PROXY are set, and programs have to heed them. {nothing} What \
-         can be reached, and nothing else:\n- {listed}{more}\n"
+        "By a proxy: HTTP_PROXY and HTTPS_PROXY are set. Programs that don't heed them reach the same hosts by \
+         https on port 443: their names are 127.0.0.1, where the proxy is. {nothing}. What can be reached, and \
+         nothing else:\n- {listed}{more}\n"
     )
 }
 

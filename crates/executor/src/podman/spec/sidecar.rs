@@ -51,6 +51,8 @@ pub(in crate::podman) fn sidecar(
         // The gate has the certificate: what is inside TLS is none of the sidecar's business.
         ("INFERENCE_PROXY_TLS_LISTEN", "127.0.0.1:443".to_owned()),
         ("INFERENCE_PROXY_TLS_UPSTREAM", format!("unix://{GATE_DIR}/{}", between.tls_socket)),
+        // Names that rules allow are on the sandbox's loopback: TLS to them comes to the address above.
+        ("INFERENCE_PROXY_DNS_LISTEN", "127.0.0.1:53".to_owned()),
         // What it may forward is for the gate to say, request by request.
         ("INFERENCE_PROXY_FORWARD", "true".to_owned()),
         // The gate has the patience, and tells when it has none.
