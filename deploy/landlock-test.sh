@@ -4,6 +4,8 @@
 # version. Needs no KVM and no root, and installs nothing: packages are fetched by apt into target/ and
 # unpacked there.
 set -euo pipefail
+# Otherwise a download that fails inside of $(…) is marked as complete.
+shopt -s inherit_errexit
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Kernel's Debian release, what is added to its command line, and what the agent must find.
@@ -16,6 +18,8 @@ readonly cases=(
 readonly limit_s=300
 
 home=$PWD/target/landlock
+# Named, because apt on Ubuntu trusts Ubuntu's keys only.
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 mkdir -p "$home"
 
 fail() {
@@ -31,6 +35,7 @@ for tool in apt-get dpkg-deb; do
   fi
 done
 command -v busybox >/dev/null || fail "busybox is missing; deploy/setup.sh installs it"
+[[ -f $keyring ]] || fail "$keyring is missing; deploy/setup.sh installs it"
 
 # apt with lists and a cache of its own, over one release: the host's own are not touched.
 apt_of() {
@@ -38,7 +43,7 @@ apt_of() {
   shift
   mkdir -p "$apt"/lists/partial "$apt"/cache/archives/partial "$apt"/status.d
   [[ -e $apt/status ]] || : >"$apt/status"
-  echo "deb ${PINFOLD_DEBIAN_MIRROR:-http://deb.debian.org/debian} $release main" >"$apt/sources.list"
+  echo "deb [signed-by=$keyring] ${PINFOLD_DEBIAN_MIRROR:-http://deb.debian.org/debian} $release main" >"$apt/sources.list"
   local command=$1
   shift
   "$command" -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=- \
