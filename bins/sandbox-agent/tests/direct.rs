@@ -9,7 +9,7 @@ use executor::{
     Engine, Exec, ExecEvent, Fencing, Labels, Sandbox, Shape,
     direct::{DirectConfig, DirectEngine},
 };
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 struct Node {
     engine: DirectEngine,
@@ -177,5 +177,30 @@ async fn files_go_in_and_come_out() {
     assert_eq!(collected.files.len(), 1);
     assert_eq!(collected.files[0].data, large);
     assert!(sandbox.put(Root::Job, "../x", false, b"").await.is_err());
+    sandbox.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_program_that_reads_nothing_can_still_be_ended() {
+    let node = Node::open();
+    let sandbox = node.sandbox().await;
+    let deaf = Command { stdin: true, ..shell("exec sleep 600", &sandbox) };
+    let mut exec = sandbox.start(deaf).await.unwrap();
+    let input = vec![b'x'; 8 << 20];
+    let fed = sandbox.stdin(exec.id(), &input);
+    let ended = async {
+        // Long after everything on the way is full.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        sandbox.signal(exec.id(), libc::SIGTERM).await.unwrap();
+        loop {
+            if let ExecEvent::Exited(exited) = exec.next().await.expect("the link holds") {
+                return exited.end;
+            }
+        }
+    };
+    let both = async { tokio::join!(fed, ended) };
+    let (fed, end) = tokio::time::timeout(Duration::from_secs(10), both).await.expect("in time");
+    fed.unwrap();
+    assert_eq!(end, End::Signal(libc::SIGTERM));
     sandbox.close().await.unwrap();
 }

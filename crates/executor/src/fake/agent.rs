@@ -20,6 +20,9 @@ use tokio::{
     task::JoinSet,
 };
 
+/// Standard input that is taken in before no ping is answered.
+const MOST_UNREAD: usize = 1 << 20;
+
 /// What a scripted command does.
 #[derive(Debug, Clone)]
 pub struct Program {
@@ -194,6 +197,7 @@ async fn converse(agent: Arc<Agent>, stream: DuplexStream) -> Option<()> {
     let (execs, kernels, terminals) = (agent.statuses(), Vec::new(), Vec::new());
     let (version, landlock) = (VERSION, Landlock::Off);
     let hello = FromAgent::Hello { version, execs, kernels, terminals, landlock };
+    let mut unread = 0;
     say.send(hello).await.ok()?;
     loop {
         let mut head = [0; 4];
@@ -231,7 +235,10 @@ async fn converse(agent: Arc<Agent>, stream: DuplexStream) -> Option<()> {
                     if missing { Err(FileError::NotFound) } else { Ok(Truncation::Whole) };
                 say.send(FromAgent::Done { request, outcome }).await.ok()?;
             }
+            // No program reads: once there is too much for it, there always is.
+            ToAgent::Ping if unread >= MOST_UNREAD => {}
             ToAgent::Ping => say.send(FromAgent::Pong).await.ok()?,
+            ToAgent::Stdin { data, .. } => unread += data.len(),
             ToAgent::Files { request, .. } => {
                 let news = FileNews::Done(Err(FileFault::NotFound));
                 say.send(FromAgent::Files { request, news }).await.ok()?;
@@ -241,7 +248,7 @@ async fn converse(agent: Arc<Agent>, stream: DuplexStream) -> Option<()> {
                 tasks.spawn(report(Arc::clone(&agent), exec, say.clone()));
             }
             ToAgent::Kernels(ToKernels::Start { .. } | ToKernels::End { .. }) => {}
-            ToAgent::Stdin { .. } | ToAgent::StdinEnd { .. } | ToAgent::Terminals(_) => {}
+            ToAgent::StdinEnd { .. } | ToAgent::Terminals(_) => {}
         }
     }
 }

@@ -111,6 +111,49 @@ async fn a_job_that_is_canceled_while_its_sandbox_is_made_never_runs() {
 }
 
 #[tokio::test]
+async fn a_program_that_reads_nothing_is_ended_in_time_all_the_same() {
+    let world = World::new(sleeping());
+    let node = world.node().await;
+    let mut request = job("a", &["sleep"]);
+    request.sandbox.stdin = Some("x".repeat(3 << 20));
+    request.sandbox.timeout_seconds = Some(1);
+    let ended = tokio::time::timeout(Duration::from_secs(10), node.run(request)).await;
+    assert_eq!(result(ended.expect("in time")).outcome.status, Status::Timeout);
+    node.create_session(session("s")).await.unwrap();
+    let deaf = ExecRequest {
+        version: Version,
+        command: vec!["sleep".to_owned()],
+        env: Default::default(),
+        stdin: Some("x".repeat(3 << 20)),
+        timeout_seconds: Some(1),
+    };
+    let id = SessionId::new("s").unwrap();
+    let ended = node.exec(&id, deaf);
+    let ended = tokio::time::timeout(Duration::from_secs(10), ended).await.expect("in time");
+    assert_eq!(ended.unwrap().outcome.status, Status::Timeout);
+}
+
+#[tokio::test]
+async fn who_feeds_a_job_that_never_runs_is_told_so() {
+    let world = World::new(sleeping());
+    let node = world.node().await;
+    for id in ["a", "b"] {
+        node.submit(job(id, &["sleep"])).await.unwrap();
+    }
+    let mut request = job("c", &["cat"]);
+    request.sandbox.stdin_open = true;
+    node.submit(request).await.unwrap();
+    let id = JobId::new("c").unwrap();
+    let feeding = async { while node.stdin(&id, vec![b'x'; 10], false).await.is_ok() {} };
+    let canceling = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        node.cancel(&id).await.unwrap();
+    };
+    let both = async { tokio::join!(feeding, canceling) };
+    tokio::time::timeout(Duration::from_secs(5), both).await.expect("nobody waits for ever");
+}
+
+#[tokio::test]
 async fn memory_kills_are_told_apart_from_other_kills() {
     let killed = Program { end: End::Signal(9), ..Program::prints("") };
     let world = World::new(FakeEngine::new(move |_| killed.clone()));
