@@ -205,8 +205,21 @@ impl Node {
     }
 
     /// Makes one whose sandbox has a way to registries, for the node to open, and what a template
-    /// puts into it.
+    /// puts into it. Who stops waiting does not stop it: half-way its sandbox would be nobody's, and
+    /// still counted as somebody's.
     async fn create(
+        &self,
+        request: SessionRequest,
+        installs: Registries,
+        template: Option<Arc<Template>>,
+    ) -> Result<SessionView, JobError> {
+        let node = self.clone();
+        let made = async move { node.make_session(request, installs, template.as_deref()).await };
+        let made = self.inner.tasks.spawn(made).await;
+        made.map_err(|e| JobError::fault("session", e))?
+    }
+
+    async fn make_session(
         &self,
         mut request: SessionRequest,
         installs: Registries,

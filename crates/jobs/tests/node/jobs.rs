@@ -3,6 +3,7 @@
 use crate::world::{World, job, result, session, sleeping};
 use contracts::{
     ImageRef, JobId, SessionId, Version,
+    code::{ExecuteRequest, OpenRequest},
     event::Position,
     job::{JobState, Reason, Status, StopStatus},
     link::{End, Root},
@@ -305,6 +306,27 @@ async fn a_session_runs_commands_until_it_is_ended_and_is_gone_after() {
     let ended = node.end_session(&SessionId::new("s").unwrap()).await.unwrap();
     assert_eq!((ended.state, ended.ended), (SessionState::Ended, Some(SessionEnd::Requested)));
     assert!(matches!(exec("three").await, Err(JobError::Gone(_))));
+    world.until(|| world.engine.living().is_empty()).await;
+}
+
+#[tokio::test]
+async fn who_hangs_up_while_a_sandbox_is_made_leaves_none_that_is_nobodys() {
+    let mut world = World::new(FakeEngine::echoing());
+    world.config.sweep_every = Duration::from_millis(20);
+    let node = world.node().await;
+    let slow = || world.engine.inject(|faults| faults.slow_creation = Duration::from_millis(60));
+    let soon = Duration::from_millis(20);
+    slow();
+    assert!(tokio::time::timeout(soon, node.create_session(session("s"))).await.is_err());
+    slow();
+    assert!(tokio::time::timeout(soon, node.open_code(OpenRequest::default())).await.is_err());
+    slow();
+    let code = ExecuteRequest { code: "1".to_owned(), ..Default::default() };
+    assert!(tokio::time::timeout(soon, node.execute_once(code)).await.is_err());
+    // Who asks again finds the session; its end and that of the other leave nothing.
+    node.create_session(session("s")).await.unwrap();
+    world.until(|| node.code_sessions().sessions.len() == 2).await;
+    node.stop_all().await.unwrap();
     world.until(|| world.engine.living().is_empty()).await;
 }
 
