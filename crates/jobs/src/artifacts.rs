@@ -1,11 +1,7 @@
 //! What jobs leave behind: collected from the sandbox, kept as one tar per job, read by callers.
 
 use crate::{JobError, NodeConfig};
-use contracts::{
-    JobId,
-    file::Artifact,
-    link::{FileError, Root},
-};
+use contracts::{JobId, file::Artifact, link::Root};
 use executor::{CollectedFile, LinkError, Sandbox};
 use std::{
     io::{self, Read},
@@ -50,7 +46,15 @@ pub(crate) async fn collect(
         if globs.is_empty() || files == 0 {
             continue;
         }
-        let collected = sandbox.collect(root, within, globs, files, bytes).await?;
+        let collected = match sandbox.collect(root, within, globs, files, bytes).await {
+            // The program can make its folders into anything: that is no fault of ours.
+            Err(LinkError::File(error)) => {
+                tracing::debug!(%job_id, within, ?error, "nothing could be collected");
+                truncated = true;
+                continue;
+            }
+            collected => collected?,
+        };
         files = files.saturating_sub(collected.files.len() as u32);
         let size: u64 = collected.files.iter().map(|file| file.data.len() as u64).sum();
         bytes = bytes.saturating_sub(size);
@@ -73,16 +77,15 @@ fn artifact(file: &CollectedFile) -> Artifact {
     }
 }
 
-/// The program's own word for its result: JSON of a bounded size in a plain file, or nothing.
+/// The program's own word for its result: JSON of a bounded size in a plain file that can be read, or
+/// nothing.
 async fn result(sandbox: &Sandbox) -> Result<Option<serde_json::Value>, JobError> {
     match sandbox.collect(Root::Job, "result.json", &[], 1, MAX_RESULT_BYTES).await {
         Ok(collected) => {
             let file = collected.files.into_iter().next();
             Ok(file.and_then(|file| serde_json::from_slice(&file.data).ok()))
         }
-        Err(LinkError::File(FileError::NotFound | FileError::TooLarge | FileError::Path)) => {
-            Ok(None)
-        }
+        Err(LinkError::File(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -27,7 +27,7 @@ use contracts::{
     problem::Problem,
     sandbox::env,
 };
-use executor::{Counters, Exec, Sandbox};
+use executor::{Counters, EngineError, Exec, LinkError, Sandbox};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -311,7 +311,13 @@ impl Run<'_> {
                     result: request.sandbox.job_spec_json.is_some(),
                 };
                 let config = &self.node.inner.config;
-                artifacts::collect(sandbox, asked, config, &request.job_id).await?
+                match artifacts::collect(sandbox, asked, config, &request.job_id).await {
+                    // A program can leave so much behind that there is no memory to look through it.
+                    Err(JobError::Engine(EngineError::Link(LinkError::Lost))) => {
+                        return self.lost(sandbox, intent, times).await;
+                    }
+                    left => left?,
+                }
             }
         };
         let result = self.result(verdict, Some(&exited), counters, times);
@@ -335,7 +341,7 @@ impl Run<'_> {
     ) -> Result<Fate, JobError> {
         let counters = sandbox.counters().await;
         let verdict = outcome::judge_lost(intent, counters.oom_kills > 0);
-        let verdict = verdict.ok_or(executor::LinkError::Lost)?;
+        let verdict = verdict.ok_or(LinkError::Lost)?;
         let spent = door::settle(self.node, sandbox.id(), &self.job.request.sandbox).await;
         let result = self.result(verdict, None, counters, times);
         let (Spent { inference, egress }, isolation) = (spent, isolation(sandbox));

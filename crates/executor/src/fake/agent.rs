@@ -36,6 +36,17 @@ pub struct Program {
     /// Files that it leaves behind.
     pub leaves: Vec<(Root, String, Vec<u8>)>,
     pub disk_full: bool,
+    /// What its folders are made into.
+    pub spoils: Option<Spoiled>,
+}
+
+/// Why nothing can be collected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Spoiled {
+    /// The agent says so.
+    With(FileError),
+    /// The agent dies of it.
+    Deadly,
 }
 
 impl Program {
@@ -48,6 +59,7 @@ impl Program {
             ignores_term: false,
             leaves: Vec::new(),
             disk_full: false,
+            spoils: None,
         }
     }
 
@@ -65,6 +77,7 @@ pub(super) struct Agent {
 struct Memory {
     files: BTreeMap<(u8, String), (bool, Vec<u8>)>,
     execs: BTreeMap<ExecId, Run>,
+    spoiled: Option<Spoiled>,
 }
 
 /// A command that was started: what it wrote, and its end once it is known.
@@ -97,6 +110,7 @@ impl Agent {
         for (root, path, data) in &program.leaves {
             memory.files.insert((*root as u8, path.clone()), (false, data.clone()));
         }
+        memory.spoiled = program.spoils.clone();
         memory.execs.insert(exec, Run { program, cell, signals, exited, _clock: clock });
     }
 
@@ -225,6 +239,16 @@ async fn converse(agent: Arc<Agent>, stream: DuplexStream) -> Option<()> {
                 }
             }
             ToAgent::Collect { request, root, within, globs, .. } => {
+                let spoiled = agent.memory().spoiled.clone();
+                match spoiled {
+                    None => {}
+                    Some(Spoiled::Deadly) => return None,
+                    Some(Spoiled::With(error)) => {
+                        let outcome = Err(error);
+                        say.send(FromAgent::Done { request, outcome }).await.ok()?;
+                        continue;
+                    }
+                }
                 let files = agent.collect(root, &within, &globs);
                 let missing = globs.is_empty() && files.is_empty();
                 for (path, executable, data) in files {

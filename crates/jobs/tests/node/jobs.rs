@@ -6,12 +6,12 @@ use contracts::{
     code::{ExecuteRequest, OpenRequest},
     event::Position,
     job::{JobState, Reason, Status, StopStatus},
-    link::{End, Root},
+    link::{End, FileError, Root},
     session::{ExecRequest, RenewRequest, SessionEnd, SessionRequest, SessionState, SessionStatus},
 };
 use executor::{
     Counters,
-    fake::{FakeEngine, Program},
+    fake::{FakeEngine, Program, Spoiled},
 };
 use jobs::{Ended, JobError, JobEventKind};
 use std::time::Duration;
@@ -260,6 +260,36 @@ async fn artifacts_and_the_result_file_come_back() {
     let id = JobId::new("a").unwrap();
     assert_eq!(node.artifact(&id, "plot.png").await.unwrap(), b"png");
     assert!(matches!(node.artifact(&id, "x").await, Err(JobError::NotFound(_))));
+}
+
+#[tokio::test]
+async fn a_program_that_spoils_its_folders_is_not_the_nodes_fault() {
+    let spoils = |spoiled: Spoiled| {
+        World::new(FakeEngine::new(move |_| Program {
+            leaves: vec![(Root::Job, "artifacts/a".to_owned(), b"a".to_vec())],
+            spoils: Some(spoiled.clone()),
+            ..Program::prints("done")
+        }))
+    };
+    let mut request = job("a", &["x"]);
+    request.sandbox.job_spec_json = Some("{}".to_owned());
+    request.sandbox.artifacts = vec!["*".to_owned()];
+    // A link in the place of a folder, and one that can't be read.
+    for error in [FileError::Path, FileError::Other { errno: 13 }] {
+        let world = spoils(Spoiled::With(error.clone()));
+        let told = result(world.node().await.run(request.clone()).await);
+        assert_eq!((told.outcome.status, told.outcome.exit_code), (Status::Completed, Some(0)));
+        assert!(told.artifacts.is_empty() && told.artifacts_truncated, "{error:?}");
+        assert_eq!(told.sba_result, None);
+    }
+    // So full that there is no memory left to look through it.
+    let world = spoils(Spoiled::Deadly);
+    world.engine.count(Counters { oom_kills: 1, ..Counters::default() });
+    let told = result(world.node().await.run(request.clone()).await);
+    assert_eq!((told.outcome.status, told.outcome.reason), (Status::Failed, Reason::Oom));
+    let world = spoils(Spoiled::Deadly);
+    let told = world.node().await.run(request).await;
+    assert!(matches!(told, Ok(Ended::Problem(_))), "silence that nobody can explain is");
 }
 
 #[tokio::test]
