@@ -23,7 +23,7 @@ mod sandboxes;
 mod sessions;
 mod supervise;
 mod templates;
-mod uploads;
+pub mod uploads;
 
 pub use config::{EgressConfig, NodeConfig};
 pub use error::{FileRefusal, JobError, chain};
