@@ -1,6 +1,6 @@
 //! What jobs leave behind: collected from the sandbox, kept as one tar per job, read by callers.
 
-use crate::{JobError, NodeConfig};
+use crate::{JobError, NodeConfig, room};
 use contracts::{JobId, file::Artifact, link::Root};
 use executor::{CollectedFile, LinkError, Sandbox};
 use std::{
@@ -62,6 +62,11 @@ pub(crate) async fn collect(
         found.extend(collected.files);
     }
     let sba_result = if asked.result { result(sandbox).await? } else { None };
+    if !found.is_empty() && !room::is_there(config) {
+        tracing::warn!(%job_id, "the disk is nearly full: artifacts are left out");
+        found.clear();
+        truncated = true;
+    }
     let artifacts = found.iter().map(artifact).collect();
     if !found.is_empty() {
         keep(config, job_id, found).await?;

@@ -18,6 +18,7 @@ mod outcome;
 mod pool;
 mod prepare;
 mod reconcile;
+mod room;
 mod rules;
 mod sandboxes;
 mod sessions;

@@ -1,6 +1,6 @@
 //! Tars that callers send ahead of their jobs: checked whole before they are kept, taken once.
 
-use crate::{JobError, NodeConfig};
+use crate::{JobError, NodeConfig, room};
 use contracts::{Faults, Version, file::check_path, job::UploadResponse, sandbox::MAX_INPUT_FILES};
 use std::{io::Read, path::PathBuf, time::SystemTime};
 
@@ -27,6 +27,7 @@ pub(crate) async fn keep(config: &NodeConfig, tar: Vec<u8>) -> Result<UploadResp
         return Err(JobError::TooLarge { what: "the upload", most });
     }
     unpack(&tar, most)?;
+    room::check(config)?;
     let mut bytes = [0; 16];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
         .map_err(|e| JobError::fault("upload", std::io::Error::from(e)))?;

@@ -293,6 +293,20 @@ async fn a_program_that_spoils_its_folders_is_not_the_nodes_fault() {
 }
 
 #[tokio::test]
+async fn a_disk_that_is_nearly_full_takes_nothing_more() {
+    let mut world = World::new(FakeEngine::echoing());
+    result(world.node().await.run(job("before", &["echo"])).await);
+    world.config.min_free_bytes = u64::MAX;
+    let node = world.node().await;
+    let is_full = |error| matches!(error, JobError::DiskFull { .. });
+    assert!(is_full(node.run(job("a", &["echo"])).await.unwrap_err()));
+    assert!(is_full(node.upload(vec![0; 1024]).await.unwrap_err()));
+    assert!(is_full(node.ready().await.unwrap_err()));
+    // What was taken in is told all the same.
+    result(node.run(job("before", &["echo"])).await);
+}
+
+#[tokio::test]
 async fn events_can_be_taken_up_where_they_were_left() {
     let world = World::new(FakeEngine::echoing());
     let node = world.node().await;
