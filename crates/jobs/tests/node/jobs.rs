@@ -293,6 +293,25 @@ async fn a_program_that_spoils_its_folders_is_not_the_nodes_fault() {
 }
 
 #[tokio::test]
+async fn artifacts_that_were_half_written_do_not_stay() {
+    let world = World::new(FakeEngine::new(|_| Program {
+        leaves: vec![(Root::Job, "artifacts/a".to_owned(), b"a".to_vec())],
+        ..Program::prints("")
+    }));
+    let folder = world.config.state_dir.join("artifacts");
+    std::fs::create_dir_all(folder.join("stuck.tar")).unwrap();
+    std::fs::write(folder.join("before.part"), "a").unwrap();
+    let node = world.node().await;
+    // What is in its place can't be replaced.
+    assert!(matches!(node.run(job("stuck", &["x"])).await, Ok(Ended::Problem(_))));
+    result(node.run(job("fine", &["x"])).await);
+    let names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    assert_eq!(names, ["fine.tar", "stuck.tar"]);
+}
+
+#[tokio::test]
 async fn a_disk_that_is_nearly_full_takes_nothing_more() {
     let mut world = World::new(FakeEngine::echoing());
     result(world.node().await.run(job("before", &["echo"])).await);
