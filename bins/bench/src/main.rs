@@ -42,7 +42,7 @@ enum Bench {
     /// The inference proxy's hop, beside none and beside nginx.
     Proxy {
         #[arg(long, default_value_t = 10_000)]
-        rounds: usize,
+        pairs: usize,
     },
     /// Code in sessions, beside a bare interpreter and the llm-sandbox package, and many idle ones.
     Sessions {
@@ -77,7 +77,7 @@ fn main() -> anyhow::Result<()> {
     let (name, page) = match bench {
         Bench::Jobs { rounds } => ("jobs", jobs::run(rounds)?),
         Bench::Burst { rounds } => ("burst", burst::run(rounds)?),
-        Bench::Proxy { rounds } => ("proxy", proxy::run(rounds)?),
+        Bench::Proxy { pairs } => ("proxy", proxy::run(pairs)?),
         Bench::Sessions { sessions, many: true, container_host, .. } => {
             ("sessions", sessions::run_many(sessions, &container_host)?)
         }

@@ -4,7 +4,11 @@
 //! guard reads the same heads beside it. It only ever refuses more, and where it can't follow, the
 //! connection ends after that request: the two never get to disagree about where one begins.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use memchr::{memchr, memchr_iter, memchr2};
+use std::{
+    iter,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+};
 
 /// More than the library takes, so whoever gets here has been refused there.
 const MAX_HEAD_BYTES: usize = 128 << 10;
@@ -119,17 +123,27 @@ fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
     // Empty lines before a request line belong to no head, and don't end one.
     let begin = bytes.iter().position(|byte| !b"\r\n".contains(byte))?;
     let from = from.saturating_sub(3).max(begin);
-    let found = bytes[from..].windows(4).position(|window| window == b"\r\n\r\n")?;
-    Some(from + found + 4)
+    let mut ends = memchr_iter(b'\n', &bytes[from..]).map(|at| from + at + 1);
+    ends.find(|end| bytes[..*end].ends_with(b"\r\n\r\n"))
+}
+
+/// Each with the line feed that ends it.
+fn lines(mut head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    iter::from_fn(move || {
+        let end = memchr(b'\n', head)? + 1;
+        let (line, rest) = head.split_at(end);
+        head = rest;
+        Some(line)
+    })
 }
 
 /// None when two readers could disagree.
 fn framing(head: &[u8]) -> Option<Framing> {
     let mut length = None;
     let mut chunked = false;
-    let mut lines = head.split_inclusive(|byte| *byte == b'\n').map(|line| {
+    let mut lines = lines(head).map(|line| {
         let line = line.strip_suffix(b"\r\n")?;
-        (!line.iter().any(|byte| b"\r\n\0".contains(byte))).then_some(line)
+        memchr2(b'\r', b'\0', line).is_none().then_some(line)
     });
     let request_line = lines.find(|line| line.is_none_or(|line| !line.is_empty()))??;
     let is_connect = request_line.starts_with(b"CONNECT ");
@@ -139,11 +153,11 @@ fn framing(head: &[u8]) -> Option<Framing> {
             break;
         }
         // A line that begins with a blank goes on with the one before, for some.
-        let colon = line.iter().position(|byte| *byte == b':')?;
-        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-        if name.is_empty() || name.iter().any(|byte| b" \t".contains(byte)) {
+        let colon = line.iter().position(|byte| b": \t".contains(byte))?;
+        if colon == 0 || line[colon] != b':' {
             return None;
         }
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
         if name.eq_ignore_ascii_case(b"content-length") {
             let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
             let number = digits.then(|| std::str::from_utf8(value).ok()?.parse().ok())??;

@@ -5,6 +5,7 @@ use crate::{
     exchange::{Failed, exchange},
     headers,
     pool::{Channel, Pool},
+    request::Refusal,
     socket::{Plain, Socket},
     tls::Link,
 };
@@ -257,13 +258,13 @@ impl Upstream {
 
     /// The request as this upstream must see it.
     fn address(&self, request: &mut Request<RequestBody>) -> Result<(), RelayError> {
-        let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
-        // A path that was in a request is one that can be in another.
+        let path = request.uri().path_and_query().cloned();
+        let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
         let target = match self.location.base.as_str() {
-            "" => path.parse(),
-            base => format!("{base}{path}").parse(),
+            "" => path,
+            base => format!("{base}{path}").parse().map_err(|_| Refusal::Target)?,
         };
-        *request.uri_mut() = target.map_err(|_| crate::request::Refusal::Target)?;
+        *request.uri_mut() = target.into();
         let headers = request.headers_mut();
         tidy(headers);
         headers.insert(HOST, self.location.host.clone());

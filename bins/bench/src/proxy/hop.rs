@@ -6,13 +6,19 @@ use std::{
     fs,
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
 
 const QUESTION: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+
+/// Where a hop finds the upstream.
+pub(crate) enum Behind {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
 
 pub(crate) struct Hop {
     pub(crate) name: &'static str,
@@ -33,26 +39,38 @@ impl Hop {
     }
 
     /// The program as its image has it, from beside this one.
-    pub(crate) fn proxy(program: &Path, upstream: SocketAddr) -> anyhow::Result<Self> {
+    pub(crate) fn proxy(program: &Path, upstream: &Behind) -> anyhow::Result<Self> {
         let address = free_address()?;
+        let (name, url) = match upstream {
+            Behind::Tcp(upstream) => ("inference-proxy", format!("http://{upstream}")),
+            Behind::Unix(socket) => {
+                ("inference-proxy, unix socket behind", format!("unix://{}", socket.display()))
+            }
+        };
         let mut command = Command::new(program);
         command
             .env_clear()
             .env("INFERENCE_PROXY_LISTEN", address.to_string())
             .env("INFERENCE_PROXY_MAX_CONNECTIONS", "1024")
-            .env("OLLAMA_UPSTREAM_URL", format!("http://{upstream}"))
+            .env("OLLAMA_UPSTREAM_URL", url)
             .env("LOG_LEVEL", "warn");
-        Self::spawn("inference-proxy", &mut command, address, None)
+        Self::spawn(name, &mut command, address, None)
     }
 
-    pub(crate) fn nginx(upstream: SocketAddr) -> anyhow::Result<Self> {
+    pub(crate) fn nginx(upstream: &Behind) -> anyhow::Result<Self> {
         let address = free_address()?;
+        let (name, upstream) = match upstream {
+            Behind::Tcp(upstream) => ("nginx", upstream.to_string()),
+            Behind::Unix(socket) => {
+                ("nginx, unix socket behind", format!("unix:{}", socket.display()))
+            }
+        };
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("nginx.conf");
-        fs::write(&file, nginx_conf(folder.path(), address, upstream))?;
+        fs::write(&file, nginx_conf(folder.path(), address, &upstream))?;
         let mut command = Command::new("/usr/sbin/nginx");
         command.arg("-e").arg("stderr").arg("-p").arg(folder.path()).arg("-c").arg(&file);
-        Self::spawn("nginx", &mut command, address, Some(folder))
+        Self::spawn(name, &mut command, address, Some(folder))
             .context("nginx, which deploy/setup.sh --extras installs")
     }
 
@@ -117,7 +135,7 @@ fn is_well(address: SocketAddr) -> bool {
 }
 
 /// One process for all, as our proxy is one: what it does not need to do, it is not asked to do.
-fn nginx_conf(folder: &Path, address: SocketAddr, upstream: SocketAddr) -> String {
+fn nginx_conf(folder: &Path, address: SocketAddr, upstream: &str) -> String {
     let folder = folder.display();
     format!(
         "daemon off;

@@ -5,10 +5,10 @@
 
 use super::clock;
 use anyhow::Context;
-use std::{net::SocketAddr, thread, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, thread, time::Duration};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, UnixListener},
     sync::oneshot,
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval_at},
@@ -21,6 +21,9 @@ const ANSWER: &str = r#"{"id":"chatcmpl-bench","object":"chat.completion","creat
 
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
+    /// The same one, as a sandbox's sidecar reaches the gate.
+    pub(crate) socket: PathBuf,
+    _folder: tempfile::TempDir,
     stop: oneshot::Sender<()>,
     thread: thread::JoinHandle<anyhow::Result<()>>,
 }
@@ -30,17 +33,30 @@ impl Upstream {
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
+        let folder = tempfile::tempdir()?;
+        let socket = folder.path().join("upstream.sock");
+        let unix = std::os::unix::net::UnixListener::bind(&socket)?;
+        unix.set_nonblocking(true)?;
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
                 let listener = TcpListener::from_std(listener)?;
+                let unix = UnixListener::from_std(unix)?;
                 let mut connections = JoinSet::new();
                 let accepting = async {
                     loop {
-                        let (stream, _) = listener.accept().await?;
                         while connections.try_join_next().is_some() {}
-                        connections.spawn(connection(stream));
+                        tokio::select! {
+                            accepted = listener.accept() => {
+                                let stream = accepted?.0;
+                                stream.set_nodelay(true)?;
+                                connections.spawn(connection(stream));
+                            }
+                            accepted = unix.accept() => {
+                                connections.spawn(connection(accepted?.0));
+                            }
+                        }
                     }
                 };
                 tokio::select! {
@@ -49,7 +65,7 @@ impl Upstream {
                 }
             })
         });
-        Ok(Self { address, stop, thread })
+        Ok(Self { address, socket, _folder: folder, stop, thread })
     }
 
     pub(crate) fn stop(self) -> anyhow::Result<()> {
@@ -59,8 +75,7 @@ impl Upstream {
 }
 
 /// Ends with the client, who may go in the middle of anything.
-async fn connection(mut stream: TcpStream) -> anyhow::Result<()> {
-    stream.set_nodelay(true)?;
+async fn connection(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> anyhow::Result<()> {
     let mut unread = Vec::with_capacity(4096);
     while let Some(script) = next(&mut stream, &mut unread).await? {
         match script {
@@ -83,7 +98,10 @@ enum Script {
 }
 
 /// Reads one request to its end; none at the end of the connection.
-async fn next(stream: &mut TcpStream, unread: &mut Vec<u8>) -> anyhow::Result<Option<Script>> {
+async fn next(
+    stream: &mut (impl AsyncRead + Unpin),
+    unread: &mut Vec<u8>,
+) -> anyhow::Result<Option<Script>> {
     loop {
         if let Some(end) = unread.windows(4).position(|window| window == b"\r\n\r\n") {
             let head = std::str::from_utf8(&unread[..end])?.to_ascii_lowercase();
@@ -115,7 +133,11 @@ fn script(head: &str) -> anyhow::Result<Script> {
 }
 
 /// Every frame says its number and when it was sent. The first goes with the head.
-async fn paced(stream: &mut TcpStream, frames: u64, gap: Duration) -> anyhow::Result<()> {
+async fn paced(
+    stream: &mut (impl AsyncWrite + Unpin),
+    frames: u64,
+    gap: Duration,
+) -> anyhow::Result<()> {
     let mut out = String::from(
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n",
     );
