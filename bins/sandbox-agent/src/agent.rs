@@ -31,9 +31,12 @@ use std::{
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
-/// Standard input that waits for a program. Beyond this the host waits too, and with it everything
-/// else on the link: it kills from outside.
+/// Standard input that waits for a program. Beyond this no ping is answered, and the host sends no
+/// more of it: everything else on the link goes on, the signal that ends a deaf program first of all.
 const STDIN_BYTES: usize = 1 << 20;
+
+/// A host that does not wait for its answer waits here, and with it everything else on the link.
+const MOST_STDIN_BYTES: usize = 4 * STDIN_BYTES;
 
 /// Pieces taken from one stream before the others have their turn.
 const PIECES: usize = 4;
@@ -59,6 +62,8 @@ pub(crate) struct Agent {
     /// Streams of ended commands that background work still holds: emptied, not kept.
     leftovers: Vec<OwnedFd>,
     scratch: Vec<u8>,
+    /// The host has asked for an answer, and has none yet.
+    owes_pong: bool,
     stopping: bool,
 }
 
@@ -81,6 +86,7 @@ impl Agent {
             calls: Calls::default(),
             leftovers: Vec::new(),
             scratch: vec![0; MAX_CHUNK_BYTES],
+            owes_pong: false,
             stopping: false,
         }
     }
@@ -130,9 +136,13 @@ impl Agent {
         }
     }
 
-    /// Whether there is room for what the host sends.
+    /// Whether no program has so much or more of its standard input to read.
+    fn stdin_is_below(&self, bytes: usize) -> bool {
+        self.execs.values().all(|exec| exec.stdin_queue.len() < bytes)
+    }
+
     fn listens_to_host(&self) -> bool {
-        self.execs.values().all(|exec| exec.stdin_queue.len() < STDIN_BYTES)
+        self.stdin_is_below(MOST_STDIN_BYTES)
     }
 
     fn hear_host(&mut self) {
@@ -151,6 +161,7 @@ impl Agent {
         self.puts.clear();
         self.collections.clear();
         self.calls.clear();
+        self.owes_pong = false;
         for exec in self.execs.values_mut() {
             exec.wanted = false;
         }
@@ -281,7 +292,7 @@ impl Agent {
                         Err(error) => self.say(&FromAgent::Done { request, outcome: Err(error) }),
                     }
                 }
-                ToAgent::Ping => self.say(&FromAgent::Pong),
+                ToAgent::Ping => self.owes_pong = true,
                 ToAgent::Kernels(message) => self.obey_for_kernels(message),
                 ToAgent::Terminals(message) => self.terminals.obey(message, &self.fence),
                 ToAgent::Files { request, order } => {
@@ -370,7 +381,12 @@ impl Agent {
 
     /// Tells the host what is new, as far as it listens.
     fn tell(&mut self) {
+        let has_room = self.stdin_is_below(STDIN_BYTES);
         let Some(link) = &mut self.link else { return };
+        if self.owes_pong && has_room {
+            link.send(&FromAgent::Pong);
+            self.owes_pong = false;
+        }
         if link.welcomed {
             for (id, exec) in self.execs.iter_mut().filter(|(_, exec)| exec.wanted) {
                 tell_exec(link, *id, exec);

@@ -145,7 +145,7 @@ impl Exec {
     pub(crate) fn status(&self, exec: u32) -> ExecStatus {
         let exited = self.exited.is_some();
         let (stdout, stderr) = (self.stdout.kept(), self.stderr.kept());
-        let takes = self.cell.is_some() && self.stdin.is_some() && !self.stdin_ends;
+        let takes = self.stdin.is_some() && !self.stdin_ends;
         let stdin = takes.then_some(self.stdin_bytes);
         ExecStatus { exec, exited, stdout, stderr, cell: self.cell.clone(), stdin }
     }

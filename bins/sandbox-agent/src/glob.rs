@@ -4,7 +4,7 @@
 //! that a hostile pattern could drive.
 
 /// Whether the whole path matches the pattern.
-pub(crate) fn matches(pattern: &str, path: &str) -> bool {
+pub fn matches(pattern: &str, path: &str) -> bool {
     let path: Vec<&str> = path.split('/').collect();
     sequence_matches(pattern.split('/'), &path, |part| part == "**", part_matches)
 }

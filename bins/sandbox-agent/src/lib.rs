@@ -20,6 +20,8 @@ mod spawn;
 mod terminals;
 
 pub use files::Unpack;
+/// Public for who fuzzes it.
+pub use glob::matches as glob_matches;
 pub use kernels::{Event, Events};
 
 use options::{Mode, Options};

@@ -9,23 +9,17 @@ use executor::{
     Engine, Exec, ExecEvent, Fencing, Labels, Sandbox, Shape,
     direct::{DirectConfig, DirectEngine},
 };
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 struct Node {
     engine: DirectEngine,
-    _root: tempfile::TempDir,
+    root: tempfile::TempDir,
 }
 
 impl Node {
     fn open() -> Self {
         let root = tempfile::tempdir().unwrap();
-        let engine = DirectEngine::open(DirectConfig {
-            node_id: "test".to_owned(),
-            agent: env!("CARGO_BIN_EXE_sandbox-agent").into(),
-            workspace_root: root.path().to_owned(),
-            fencing: Fencing::default(),
-        });
-        Self { engine: engine.unwrap(), _root: root }
+        Self { engine: DirectEngine::open(config(root.path())).unwrap(), root }
     }
 
     async fn sandbox(&self) -> Sandbox {
@@ -33,6 +27,15 @@ impl Node {
         let shape = Shape::plain(image);
         let id = SandboxId::new("s1").unwrap();
         self.engine.create(id, &shape, &Labels::new()).await.unwrap()
+    }
+}
+
+fn config(root: &Path) -> DirectConfig {
+    DirectConfig {
+        node_id: "test".to_owned(),
+        agent: env!("CARGO_BIN_EXE_sandbox-agent").into(),
+        workspace_root: root.to_owned(),
+        fencing: Fencing::default(),
     }
 }
 
@@ -178,4 +181,49 @@ async fn files_go_in_and_come_out() {
     assert_eq!(collected.files[0].data, large);
     assert!(sandbox.put(Root::Job, "../x", false, b"").await.is_err());
     sandbox.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_program_that_reads_nothing_can_still_be_ended() {
+    let node = Node::open();
+    let sandbox = node.sandbox().await;
+    let deaf = Command { stdin: true, ..shell("exec sleep 600", &sandbox) };
+    let mut exec = sandbox.start(deaf).await.unwrap();
+    let input = vec![b'x'; 8 << 20];
+    let fed = sandbox.stdin(exec.id(), &input);
+    let ended = async {
+        // Long after everything on the way is full.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        sandbox.signal(exec.id(), libc::SIGTERM).await.unwrap();
+        loop {
+            if let ExecEvent::Exited(exited) = exec.next().await.expect("the link holds") {
+                return exited.end;
+            }
+        }
+    };
+    let both = async { tokio::join!(fed, ended) };
+    let (fed, end) = tokio::time::timeout(Duration::from_secs(10), both).await.expect("in time");
+    fed.unwrap();
+    assert_eq!(end, End::Signal(libc::SIGTERM));
+    sandbox.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_folder_of_a_node_that_died_early_is_found_and_removed() {
+    let node = Node::open();
+    let half = node.root.path().join("direct/test/half");
+    std::fs::create_dir(&half).unwrap();
+    let found = node.engine.list().await.unwrap();
+    assert_eq!(found.len(), 1);
+    node.engine.remove(&found[0].sandbox).await.unwrap();
+    assert!(!half.exists());
+}
+
+#[test]
+fn what_no_sandbox_could_run_with_is_told_at_the_start() {
+    let root = tempfile::tempdir().unwrap();
+    let deep = config(&root.path().join("x".repeat(100)));
+    assert!(DirectEngine::open(deep).is_err());
+    let missing = DirectConfig { agent: "no/such/agent".into(), ..config(root.path()) };
+    assert!(DirectEngine::open(missing).is_err());
 }

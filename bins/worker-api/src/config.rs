@@ -167,6 +167,7 @@ impl Checked {
             retention: Duration::from_secs(self.times.retention_seconds),
             artifact_max_files: self.limits.artifact_max_files,
             artifact_max_bytes: self.limits.artifact_max_bytes,
+            min_free_bytes: self.limits.min_free_bytes,
             upload_max_bytes: self.listen.max_upload_bytes,
             upload_keep: Duration::from_secs(3600),
             session_max: self.sessions.session_max,

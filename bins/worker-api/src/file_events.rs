@@ -64,7 +64,8 @@ impl Teller {
     }
 
     fn tell(&mut self, name: &str, data: &impl serde::Serialize) {
-        self.id += 1;
+        // Where a caller says that it was may be anything.
+        self.id = self.id.wrapping_add(1);
         // JSON has no raw line breaks, so the data is one line. These types always serialise.
         let data = serde_json::to_string(data).unwrap_or_default();
         self.waiting.push_back(format!("id: {}\nevent: {name}\ndata: {data}\n\n", self.id));

@@ -30,13 +30,14 @@ struct Kept {
 }
 
 impl Log {
-    /// Up to `limit` lines from number `from` on that are wanted, and the number to go on with.
+    /// Up to `limit` lines from number `from` on that are wanted, each with its number, and the number
+    /// to go on with.
     pub(crate) fn read(
         &self,
         from: u64,
         limit: usize,
         wanted: impl Fn(&LogEvent) -> bool,
-    ) -> (Vec<LogEvent>, Option<u64>) {
+    ) -> (Vec<(u64, LogEvent)>, Option<u64>) {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let skip = from.saturating_sub(kept.first);
         let mut found = Vec::new();
@@ -47,7 +48,7 @@ impl Log {
             if found.len() == limit {
                 return (found, Some(number));
             }
-            found.push(line.clone());
+            found.push((number, line.clone()));
         }
         (found, None)
     }

@@ -152,7 +152,7 @@ pub struct ExecStatus {
     pub stderr: u64,
     /// The name of a cell; a command has none.
     pub cell: Option<String>,
-    /// The bytes that a cell was given so far, if it can be given more.
+    /// The bytes of standard input that it was given so far, if it can be given more.
     pub stdin: Option<u64>,
 }
 
@@ -226,6 +226,8 @@ pub enum ToAgent {
         max_files: u32,
         max_bytes: u64,
     },
+    /// Answered once no program has much of its standard input to read: who sends that asks after
+    /// each window of it, and the rest of the link goes on.
     Ping,
     Kernels(ToKernels),
     Terminals(ToTerminals),

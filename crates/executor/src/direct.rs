@@ -34,6 +34,10 @@ use tokio::net::{UnixListener, UnixStream};
 const LINK_WAIT: Duration = Duration::from_secs(5);
 /// The agent ends its own children first, then itself.
 const TERM_WAIT: Duration = Duration::from_millis(500);
+/// What the kernel takes as the address of a socket, without its end.
+const MAX_SOCKET_PATH: usize = 107;
+/// Of a sandbox's name.
+const ID_BYTES: usize = 32;
 const IDENTITY: &str = "sandbox.json";
 const HELP: &str = "HELP.txt";
 
@@ -59,7 +63,10 @@ struct Identity {
 }
 
 impl DirectEngine {
-    pub fn open(config: DirectConfig) -> Result<Self, EngineError> {
+    pub fn open(mut config: DirectConfig) -> Result<Self, EngineError> {
+        // It is started elsewhere than we are.
+        let agent = config.agent.canonicalize();
+        config.agent = agent.map_err(|e| EngineError::step("agent", e))?;
         let landlock = match config.fencing.mode {
             LandlockMode::Off => Landlock::Off,
             _ => landlock::of_kernel(&config.agent)?,
@@ -81,6 +88,12 @@ impl DirectEngine {
         let root = config.workspace_root.join("direct").join(&config.node_id);
         make_folder(&root).map_err(|e| EngineError::step("folder", e))?;
         let root = root.canonicalize().map_err(|e| EngineError::step("folder", e))?;
+        let room = MAX_SOCKET_PATH - (1 + ID_BYTES + 1 + LINK_SOCKET.len());
+        if root.as_os_str().len() > room {
+            let shown = root.display();
+            let why = format!("{shown} is longer than {room} bytes, too long for sockets beneath");
+            return Err(EngineError::step("folder", why));
+        }
         Ok(Self { config, root })
     }
 
@@ -200,9 +213,13 @@ impl Engine for DirectEngine {
     async fn list(&self) -> Result<Vec<Found>, EngineError> {
         let entries = fs::read_dir(&self.root).map_err(|e| EngineError::step("folder", e))?;
         let found = |entry: fs::DirEntry| {
-            let identity = read_identity(&entry.path())?;
+            let sandbox = SandboxId::new(entry.file_name().to_str()?).ok()?;
+            // One whose node died before it had written down whose it is.
+            let Some(identity) = read_identity(&entry.path()) else {
+                return Some(Found::remains(sandbox));
+            };
             Some(Found {
-                sandbox: SandboxId::new(entry.file_name().to_str()?).ok()?,
+                sandbox,
                 engine_id: identity.pid.to_string(),
                 running: runs(identity.pid, &entry.path()),
                 image: "direct".to_owned(),

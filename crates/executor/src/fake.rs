@@ -10,7 +10,7 @@ use crate::{
     Counters, Enclosure, Engine, EngineError, EngineKind, Found, Labels, PinnedImage, Sandbox,
     Shape,
 };
-pub use agent::Program;
+pub use agent::{Program, Spoiled};
 use async_trait::async_trait;
 use contracts::{Faults, ImageRef, SandboxId, limits::Limits, link::Command};
 use std::{

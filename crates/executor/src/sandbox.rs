@@ -26,12 +26,19 @@ use contracts::{
     },
     sandbox::path,
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::UnixListener,
     sync::mpsc,
 };
+
+/// Standard input that is sent before the agent has said that there is room for it. More than that
+/// could fill the link, and a signal would not pass.
+const STDIN_WINDOW: u64 = 256 << 10;
 
 /// What stands around the agent: the wall, seen from outside.
 #[async_trait]
@@ -129,6 +136,8 @@ pub struct Sandbox {
     gate: Mutex<Option<UnixListener>>,
     /// The same, inside TLS.
     tls_gate: Mutex<Option<TlsGate>>,
+    /// Standard input that went out since the agent last answered.
+    unanswered: AtomicU64,
 }
 
 /// All of a command that nobody watches.
@@ -159,7 +168,8 @@ impl Sandbox {
         let (link, adopted) = Link::open(stream).await?;
         let (landlock, adopted) = (adopted.landlock, Mutex::new(adopted));
         let (gate, tls_gate) = (Mutex::default(), Mutex::default());
-        Ok(Self { id, link, enclosure, landlock, adopted, gate, tls_gate })
+        let unanswered = AtomicU64::new(0);
+        Ok(Self { id, link, enclosure, landlock, adopted, gate, tls_gate, unanswered })
     }
 
     pub(crate) fn with_gates(self, gate: UnixListener, tls_gate: TlsGate) -> Self {
@@ -237,9 +247,14 @@ impl Sandbox {
         self.link.send(ToAgent::Kernels(ToKernels::End { kernel })).await
     }
 
-    /// Bytes for a command's standard input; waits while the agent is behind.
+    /// Bytes for a command's standard input; waits while its program reads none.
     pub async fn stdin(&self, exec: ExecId, data: &[u8]) -> Result<(), LinkError> {
         for piece in data.chunks(MAX_CHUNK_BYTES) {
+            let size = piece.len() as u64;
+            if self.unanswered.fetch_add(size, Ordering::Relaxed) + size > STDIN_WINDOW {
+                self.ping().await?;
+                self.unanswered.store(size, Ordering::Relaxed);
+            }
             self.link.send(ToAgent::Stdin { exec, data: piece.to_vec() }).await?;
         }
         Ok(())
@@ -273,7 +288,8 @@ impl Sandbox {
         Ok(read)
     }
 
-    /// Proves that the agent answers.
+    /// Proves that the agent answers. While a program has much of its standard input to read, it
+    /// does not.
     pub async fn ping(&self) -> Result<(), LinkError> {
         self.link.ping().await
     }

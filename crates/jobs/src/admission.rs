@@ -7,6 +7,7 @@ use crate::{
     JobError, Node, door,
     live::{LiveJob, Plan, Taken},
     node::spawn_job,
+    room,
 };
 use contracts::{
     Faults,
@@ -35,7 +36,8 @@ pub(crate) async fn admit(node: &Node, request: JobRequest) -> Result<Admitted, 
     if let Some(job) = node.inner.jobs.get(&request.job_id) {
         return join(job, hash).await;
     }
-    let plan = match plan(node, &request.sandbox).await {
+    let plan = plan(node, &request.sandbox).await;
+    let plan = match plan.and_then(|plan| room::check(&node.inner.config).map(|()| plan)) {
         Ok(plan) => plan,
         // What the node thinks of the request now does not matter to a job that it took before.
         Err(refusal) => match node.inner.store.job(request.job_id.clone()).await? {

@@ -1,19 +1,20 @@
 //! What jobs leave behind: collected from the sandbox, kept as one tar per job, read by callers.
 
-use crate::{JobError, NodeConfig};
-use contracts::{
-    JobId,
-    file::Artifact,
-    link::{FileError, Root},
-};
+use crate::{JobError, NodeConfig, room};
+use contracts::{JobId, file::Artifact, link::Root};
 use executor::{CollectedFile, LinkError, Sandbox};
 use std::{
     io::{self, Read},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 /// Largest `/job/result.json` that is handed on.
 const MAX_RESULT_BYTES: u64 = 1 << 20;
+
+const FOLDER: &str = "artifacts";
+
+/// The end of a name of what is not whole yet.
+const HALF_DONE: &str = "part";
 
 #[derive(Default)]
 pub(crate) struct Left {
@@ -50,7 +51,15 @@ pub(crate) async fn collect(
         if globs.is_empty() || files == 0 {
             continue;
         }
-        let collected = sandbox.collect(root, within, globs, files, bytes).await?;
+        let collected = match sandbox.collect(root, within, globs, files, bytes).await {
+            // The program can make its folders into anything: that is no fault of ours.
+            Err(LinkError::File(error)) => {
+                tracing::debug!(%job_id, within, ?error, "nothing could be collected");
+                truncated = true;
+                continue;
+            }
+            collected => collected?,
+        };
         files = files.saturating_sub(collected.files.len() as u32);
         let size: u64 = collected.files.iter().map(|file| file.data.len() as u64).sum();
         bytes = bytes.saturating_sub(size);
@@ -58,6 +67,11 @@ pub(crate) async fn collect(
         found.extend(collected.files);
     }
     let sba_result = if asked.result { result(sandbox).await? } else { None };
+    if !found.is_empty() && !room::is_there(config) {
+        tracing::warn!(%job_id, "the disk is nearly full: artifacts are left out");
+        found.clear();
+        truncated = true;
+    }
     let artifacts = found.iter().map(artifact).collect();
     if !found.is_empty() {
         keep(config, job_id, found).await?;
@@ -73,23 +87,22 @@ fn artifact(file: &CollectedFile) -> Artifact {
     }
 }
 
-/// The program's own word for its result: JSON of a bounded size in a plain file, or nothing.
+/// The program's own word for its result: JSON of a bounded size in a plain file that can be read, or
+/// nothing.
 async fn result(sandbox: &Sandbox) -> Result<Option<serde_json::Value>, JobError> {
     match sandbox.collect(Root::Job, "result.json", &[], 1, MAX_RESULT_BYTES).await {
         Ok(collected) => {
             let file = collected.files.into_iter().next();
             Ok(file.and_then(|file| serde_json::from_slice(&file.data).ok()))
         }
-        Err(LinkError::File(FileError::NotFound | FileError::TooLarge | FileError::Path)) => {
-            Ok(None)
-        }
+        Err(LinkError::File(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
 fn path(config: &NodeConfig, job_id: &JobId) -> PathBuf {
     // An id's alphabet has no slash, and it does not begin with a dot.
-    config.state_dir.join("artifacts").join(format!("{job_id}.tar"))
+    config.state_dir.join(FOLDER).join(format!("{job_id}.tar"))
 }
 
 async fn keep(
@@ -99,19 +112,40 @@ async fn keep(
 ) -> Result<(), JobError> {
     let path = path(config, job_id);
     let write = move || -> io::Result<()> {
-        let half_done = path.with_extension("part");
+        let half_done = path.with_extension(HALF_DONE);
         std::fs::create_dir_all(path.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
-        let mut tar = tar::Builder::new(io::BufWriter::new(std::fs::File::create(&half_done)?));
-        for file in &files {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(file.data.len() as u64);
-            header.set_mode(if file.executable { 0o755 } else { 0o644 });
-            tar.append_data(&mut header, &file.path, file.data.as_slice())?;
+        let written =
+            write_tar(&half_done, &files).and_then(|()| std::fs::rename(&half_done, path));
+        if written.is_err() {
+            // On a full disk it is a part of what fills it.
+            let _gone = std::fs::remove_file(half_done);
         }
-        tar.into_inner()?.into_inner().map_err(io::IntoInnerError::into_error)?;
-        std::fs::rename(half_done, path)
+        written
     };
     in_background(write).await
+}
+
+fn write_tar(path: &Path, files: &[CollectedFile]) -> io::Result<()> {
+    let mut tar = tar::Builder::new(io::BufWriter::new(std::fs::File::create(path)?));
+    for file in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(file.data.len() as u64);
+        header.set_mode(if file.executable { 0o755 } else { 0o644 });
+        tar.append_data(&mut header, &file.path, file.data.as_slice())?;
+    }
+    tar.into_inner()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+    Ok(())
+}
+
+/// Removes what a life of the node that was cut short left half done. Nobody writes yet.
+pub(crate) fn forget_halves(config: &NodeConfig) {
+    let entries = std::fs::read_dir(config.state_dir.join(FOLDER)).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()) {
+        if path.extension().is_some_and(|extension| extension == HALF_DONE) {
+            // It stays a file that nobody reads.
+            let _gone = std::fs::remove_file(path);
+        }
+    }
 }
 
 /// The tar of a job; an empty one when it left nothing.

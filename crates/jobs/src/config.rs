@@ -28,6 +28,8 @@ pub struct NodeConfig {
     pub retention: Duration,
     pub artifact_max_files: u32,
     pub artifact_max_bytes: u64,
+    /// Free space where the state is, below which nothing is taken that would need some of it.
+    pub min_free_bytes: u64,
     pub upload_max_bytes: u64,
     /// How long an upload waits for its job.
     pub upload_keep: Duration,

@@ -24,6 +24,8 @@ pub enum JobError {
     Conflict,
     #[error("the node is full")]
     Full { retry_after_s: u64 },
+    #[error("the node's disk is nearly full")]
+    DiskFull { retry_after_s: u64 },
     #[error("the node is shutting down")]
     Draining,
     #[error("there is no such {0}")]
@@ -74,7 +76,7 @@ impl JobError {
             Self::Conflict => {
                 Problem::new(Validation, 409, "Conflict").with_detail(self.to_string())
             }
-            Self::Full { .. } => {
+            Self::Full { .. } | Self::DiskFull { .. } => {
                 Problem::new(RateLimit, 503, "Node is full").with_detail(self.to_string())
             }
             Self::Draining => {

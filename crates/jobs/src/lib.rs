@@ -18,12 +18,13 @@ mod outcome;
 mod pool;
 mod prepare;
 mod reconcile;
+mod room;
 mod rules;
 mod sandboxes;
 mod sessions;
 mod supervise;
 mod templates;
-mod uploads;
+pub mod uploads;
 
 pub use config::{EgressConfig, NodeConfig};
 pub use error::{FileRefusal, JobError, chain};

@@ -281,7 +281,7 @@ impl Place<'_> {
             stop_grace: config.term_grace,
             cancel: self.template.map_or(&never, |(_, retired)| retired),
             leaving: &self.node.inner.leaving,
-            stdin: None,
+            feeding: None,
         };
         let mut said = Vec::new();
         let end = watch.until_end(&mut exec, |stream, data| {

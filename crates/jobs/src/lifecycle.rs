@@ -13,21 +13,21 @@ use crate::{
     JobError, Node, artifacts, chain,
     door::{self, Spent},
     help::{self, Owner},
-    live::LiveJob,
+    live::{LiveJob, StdinPiece},
     node::Ended,
     outcome::{self, Captured, Intent, Times},
     prepare,
     sandboxes::{Claim, Owned},
-    supervise::{End, SIGTERM, Watch},
+    supervise::{End, Feeding, SIGTERM, Watch},
 };
 use contracts::{
     Version,
     job::{Isolation, JobRequest, JobResult, Timings},
-    link::{End as ExecEnd, Exited, Stream},
+    link::{End as ExecEnd, ExecId, Exited, Stream},
     problem::Problem,
     sandbox::env,
 };
-use executor::{Counters, Exec, Sandbox};
+use executor::{Counters, EngineError, Exec, LinkError, Sandbox};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -169,8 +169,8 @@ impl Run<'_> {
         self.node.inner.store.assign(id, sandbox_id, started_at, deadline_at).await?;
         self.job.start(started_at);
         self.admit(sandbox).await?;
-        let exec = self.start(sandbox).await?;
-        self.watch(sandbox, exec, started_at, deadline_at, timings).await
+        let started = (self.start(sandbox).await?, Some(0));
+        self.watch(sandbox, started, started_at, deadline_at, timings).await
     }
 
     async fn admit(&self, sandbox: &Sandbox) -> Result<(), JobError> {
@@ -195,14 +195,34 @@ impl Run<'_> {
         ];
         let reserved = prepare::reserved(&places, ids);
         let command = prepare::job_command(spec, plan, &reserved, &places, config.flood_bytes);
-        let exec = sandbox.start(command).await?;
-        if let Some(text) = &spec.stdin {
-            sandbox.stdin(exec.id(), text.as_bytes()).await?;
-            if !spec.stdin_open {
-                sandbox.end_stdin(exec.id()).await?;
-            }
+        Ok(sandbox.start(command).await?)
+    }
+
+    /// What the command is given to read: the request's text, from where the agent has it, and then
+    /// what is sent for it. Whose agent does not say gets no text: the end of a half would be a lie.
+    fn feeding<'a>(
+        &'a self,
+        sandbox: &'a Sandbox,
+        exec: ExecId,
+        given: Option<u64>,
+    ) -> Option<Feeding<'a>> {
+        let spec = &self.job.request.sandbox;
+        let sent = self.job.take_stdin().filter(|_| spec.stdin_open);
+        let text = spec.stdin.as_deref().unwrap_or_default().as_bytes();
+        let rest = given.map(|given| text.get(given as usize..).unwrap_or_default());
+        let reads = spec.stdin.is_some() || spec.stdin_open;
+        if !reads || (rest.is_none() && sent.is_none()) {
+            return None;
         }
-        Ok(exec)
+        Some(Box::pin(async move {
+            sandbox.stdin(exec, rest.unwrap_or_default()).await?;
+            if let Some(mut sent) = sent {
+                while let Some(StdinPiece::Data(data)) = sent.recv().await {
+                    sandbox.stdin(exec, &data).await?;
+                }
+            }
+            sandbox.end_stdin(exec).await
+        }))
     }
 
     async fn resume(&self, resumed: Resumed) -> Result<Fate, JobError> {
@@ -211,19 +231,19 @@ impl Run<'_> {
         // The places are for new jobs to wait for; one that runs already only counts.
         let _place = Arc::clone(&self.node.inner.places).try_acquire_owned();
         self.admit(&sandbox).await?;
-        let exec = match sandbox.adopted_execs().pop() {
-            Some((_, exec)) => Ok(exec),
+        let started = match sandbox.adopted_execs().pop() {
+            Some((status, exec)) => (exec, status.stdin),
             // Assigned, and the command never arrived.
-            None => self.start(&sandbox).await,
+            None => (self.start(&sandbox).await?, Some(0)),
         };
         let timings = Timings::default();
-        self.watch(&sandbox, exec?, started_at, deadline_at, timings).await
+        self.watch(&sandbox, started, started_at, deadline_at, timings).await
     }
 
     async fn watch(
         &self,
         sandbox: &Sandbox,
-        mut exec: Exec,
+        (mut exec, given): (Exec, Option<u64>),
         started_at: OffsetDateTime,
         deadline_at: OffsetDateTime,
         mut timings: Timings,
@@ -239,7 +259,7 @@ impl Run<'_> {
             stop_grace: inner.config.stop_grace,
             cancel: &self.job.cancel,
             leaving: &inner.leaving,
-            stdin: self.job.take_stdin().filter(|_| self.job.request.sandbox.stdin_open),
+            feeding: self.feeding(sandbox, exec.id(), given),
         };
         let began = Instant::now();
         let end = watch.until_end(&mut exec, |stream, data| match stream {
@@ -291,7 +311,13 @@ impl Run<'_> {
                     result: request.sandbox.job_spec_json.is_some(),
                 };
                 let config = &self.node.inner.config;
-                artifacts::collect(sandbox, asked, config, &request.job_id).await?
+                match artifacts::collect(sandbox, asked, config, &request.job_id).await {
+                    // A program can leave so much behind that there is no memory to look through it.
+                    Err(JobError::Engine(EngineError::Link(LinkError::Lost))) => {
+                        return self.lost(sandbox, intent, times).await;
+                    }
+                    left => left?,
+                }
             }
         };
         let result = self.result(verdict, Some(&exited), counters, times);
@@ -315,7 +341,7 @@ impl Run<'_> {
     ) -> Result<Fate, JobError> {
         let counters = sandbox.counters().await;
         let verdict = outcome::judge_lost(intent, counters.oom_kills > 0);
-        let verdict = verdict.ok_or(executor::LinkError::Lost)?;
+        let verdict = verdict.ok_or(LinkError::Lost)?;
         let spent = door::settle(self.node, sandbox.id(), &self.job.request.sandbox).await;
         let result = self.result(verdict, None, counters, times);
         let (Spent { inference, egress }, isolation) = (spent, isolation(sandbox));

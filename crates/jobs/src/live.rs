@@ -139,10 +139,18 @@ impl LiveJob {
 
     pub(crate) fn end(&self, ended: Ended) {
         self.change(|progress| progress.ended = Some(ended));
+        self.read_no_more();
     }
 
     pub(crate) fn leave(&self) {
         self.change(|progress| progress.left = true);
+        self.read_no_more();
+    }
+
+    /// Whoever still waits to hand something to standard input is told so: a job that never ran has
+    /// nobody who took its other end.
+    fn read_no_more(&self) {
+        drop(self.take_stdin());
     }
 
     pub(crate) fn has_ended(&self) -> bool {

@@ -6,7 +6,7 @@ use crate::{
     lifecycle,
     live::{LiveJob, LiveJobs},
     pool::{self, Pool},
-    reconcile,
+    reconcile, room,
     rules::Rules,
     sandboxes::{Owned, Sandboxes},
     sessions::Sessions,
@@ -135,6 +135,7 @@ impl Node {
         if !self.inner.settled.load(Ordering::Acquire) {
             return Err(JobError::fault("restart", "the node is still taking up its jobs"));
         }
+        room::check(&self.inner.config)?;
         Ok(self.inner.engine.ready().await?)
     }
 

@@ -121,19 +121,22 @@ pub(crate) fn outcome(
     limits: Limits,
 ) -> Outcome {
     let wrote = |bytes: fn(&Exited) -> u64| exited.map_or(0, bytes);
-    let most = limits.output_bytes as usize;
+    let told = |bytes: &[u8], wrote: u64| {
+        let cut = wrote > bytes.len() as u64;
+        let (text, fits) = text(bytes, cut, limits.output_bytes as usize);
+        (text, cut || !fits)
+    };
+    let (stdout, stdout_cut) = told(&captured.stdout, wrote(|exited| exited.stdout_bytes));
+    let (stderr, stderr_cut) = told(&captured.stderr, wrote(|exited| exited.stderr_bytes));
     let wall = times.ended_at - times.started_at;
     Outcome {
         status: verdict.status,
         exit_code: verdict.exit_code,
-        stdout: text(&captured.stdout, most),
-        stderr: text(&captured.stderr, most),
+        stdout,
+        stderr,
         started_at: times.started_at,
         ended_at: times.ended_at,
-        truncated: Truncated {
-            stdout: wrote(|exited| exited.stdout_bytes) > captured.stdout.len() as u64,
-            stderr: wrote(|exited| exited.stderr_bytes) > captured.stderr.len() as u64,
-        },
+        truncated: Truncated { stdout: stdout_cut, stderr: stderr_cut },
         reason: verdict.reason,
         signal: verdict.signal,
         detail: verdict.detail,
@@ -148,21 +151,17 @@ pub(crate) fn outcome(
     }
 }
 
-/// Captured bytes as text of at most so many bytes. Bytes that are no UTF-8 are replaced; a
-/// character that the cap cut in two is left out instead.
-pub(crate) fn text(bytes: &[u8], most: usize) -> String {
-    let whole = match std::str::from_utf8(bytes) {
-        Ok(_) => bytes,
-        // Only an unfinished character at the very end has no length of its own.
-        Err(error) if error.error_len().is_none() => &bytes[..error.valid_up_to()],
-        Err(_) => without_unfinished(bytes),
-    };
+/// Captured bytes as text of at most so many bytes, and whether all of them are in it: bytes that are
+/// no UTF-8 are replaced, and take more room. A character that the cap cut in two is left out.
+fn text(bytes: &[u8], cut: bool, most: usize) -> (String, bool) {
+    let whole = if cut { without_unfinished(bytes) } else { bytes };
     let mut text = String::from_utf8_lossy(whole).into_owned();
+    let fits = text.len() <= most;
     text.truncate(text.floor_char_boundary(most));
-    text
+    (text, fits)
 }
 
-/// Cuts an unfinished character off the end of bytes that hold other faults too.
+/// Cuts an unfinished character off the end of bytes that may hold other faults too.
 fn without_unfinished(bytes: &[u8]) -> &[u8] {
     for back in 1..=3.min(bytes.len()) {
         let at = bytes.len() - back;
@@ -227,9 +226,30 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_fit_as_text_is_said_to_be_cut() {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let told = |stdout: &[u8]| {
+            let bytes = stdout.len() as u64;
+            let exited = Exited { stdout_bytes: bytes, ..Exited::bare(End::Code(0)) };
+            let verdict = judge(&exited, None, false);
+            let captured = Captured { stdout: stdout.to_vec(), ..Captured::default() };
+            let times = Times { started_at: now, ended_at: now, timings: Timings::default() };
+            let limits = Limits { output_bytes: 8, ..Limits::DEFAULT };
+            outcome(verdict, &captured, Some(&exited), Counters::default(), times, limits)
+        };
+        // A byte that is no text takes three as text.
+        assert!(told(&[0xff; 8]).truncated.stdout);
+        assert!(!told(b"12345678").truncated.stdout);
+        assert!(!told(&[0xff; 2]).truncated.stdout);
+        assert_eq!(told(b"a\xc3").stdout, "a\u{fffd}", "the program's own half is not left out");
+    }
+
+    #[test]
     fn text_is_cut_where_a_character_ends() {
+        let text = |bytes: &[u8], most| text(bytes, true, most).0;
         assert_eq!(text("aé".as_bytes(), 10), "aé");
         assert_eq!(text(&"aé".as_bytes()[..2], 10), "a");
+        assert_eq!(text(&"a日".as_bytes()[..3], 10), "a");
         assert_eq!(text(b"a\xffb\xc3", 10), "a\u{fffd}b");
         assert_eq!(text(b"\xff\xff\xff", 4), "\u{fffd}");
         assert_eq!(text("日本".as_bytes(), 5), "日");

@@ -28,6 +28,7 @@ use tokio::task::JoinSet;
 const ADOPTIONS: usize = 16;
 
 pub(crate) async fn take_up(node: &Node) -> Result<(), JobError> {
+    artifacts::forget_halves(&node.inner.config);
     let found = node.inner.engine.list().await?;
     let running: HashSet<SandboxId> =
         found.iter().filter(|found| found.running).map(|found| found.sandbox.clone()).collect();

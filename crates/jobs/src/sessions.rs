@@ -13,7 +13,7 @@ pub use files::{Download, SessionFiles, Upload, Uploaded, Watching};
 pub use terminals::{Attachment, TerminalNews};
 
 use crate::{
-    JobError, Node, admission, door, help,
+    JobError, Node, admission, chain, door, help,
     kernels::{Kernels, context_name},
     live::Plan,
     metrics::Metrics,
@@ -205,8 +205,21 @@ impl Node {
     }
 
     /// Makes one whose sandbox has a way to registries, for the node to open, and what a template
-    /// puts into it.
+    /// puts into it. Who stops waiting does not stop it: half-way its sandbox would be nobody's, and
+    /// still counted as somebody's.
     async fn create(
+        &self,
+        request: SessionRequest,
+        installs: Registries,
+        template: Option<Arc<Template>>,
+    ) -> Result<SessionView, JobError> {
+        let node = self.clone();
+        let made = async move { node.make_session(request, installs, template.as_deref()).await };
+        let made = self.inner.tasks.spawn(made).await;
+        made.map_err(|e| JobError::fault("session", e))?
+    }
+
+    async fn make_session(
         &self,
         mut request: SessionRequest,
         installs: Registries,
@@ -397,7 +410,11 @@ pub(crate) async fn take_up(node: &Node, row: SessionRow) -> Result<(), JobError
     let plan = admission::plan(node, &row.request.sandbox).await;
     match (sandbox, plan) {
         (Some(sandbox), Ok(plan)) => {
-            admit(node, &row.request, &plan, &sandbox).await?;
+            if let Err(error) = admit(node, &row.request, &plan, &sandbox).await {
+                // One that has lost its way out is lost, and no reason for the node not to start.
+                tracing::error!(session_id = %row.session_id, error = %chain(&error), "not taken up");
+                return lose(node, row, Some(sandbox)).await;
+            }
             node.inner.metrics.adopted.inc();
             let interrupted = sandbox.adopted_execs();
             let session = node.open_session(row.request, row.request_hash, plan, sandbox, row.view);
@@ -425,17 +442,19 @@ pub(crate) async fn take_up(node: &Node, row: SessionRow) -> Result<(), JobError
             }
             Ok(())
         }
-        (sandbox, _) => {
-            if let Some(sandbox) = sandbox {
-                node.inner.sandboxes.release(sandbox);
-            }
-            let (state, ended) = (SessionState::Ended, Some(SessionEnd::Lost));
-            let ended_at = Some(OffsetDateTime::now_utc());
-            let view = SessionView { state, ended, ended_at, ..row.view };
-            node.inner.store.save_session(SessionRow { view, sandbox: None, ..row }).await?;
-            Ok(())
-        }
+        (sandbox, _) => lose(node, row, sandbox).await,
     }
+}
+
+async fn lose(node: &Node, row: SessionRow, sandbox: Option<Arc<Sandbox>>) -> Result<(), JobError> {
+    if let Some(sandbox) = sandbox {
+        node.inner.sandboxes.release(sandbox);
+    }
+    let (state, ended) = (SessionState::Ended, Some(SessionEnd::Lost));
+    let ended_at = Some(OffsetDateTime::now_utc());
+    let view = SessionView { state, ended, ended_at, ..row.view };
+    node.inner.store.save_session(SessionRow { view, sandbox: None, ..row }).await?;
+    Ok(())
 }
 
 fn ids(view: &SessionView) -> Vec<(&'static str, String)> {

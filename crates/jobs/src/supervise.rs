@@ -6,14 +6,11 @@
 //!      └──────────────────────────────┴──── Exited ───────┴──────────────────────────┴─► end
 //! ```
 
-use crate::{live::StdinPiece, outcome::Intent};
+use crate::outcome::Intent;
 use contracts::link::{Exited, Stream};
-use executor::{Exec, ExecEvent, Sandbox};
-use std::time::Duration;
-use tokio::{
-    sync::mpsc,
-    time::{Instant, sleep_until},
-};
+use executor::{Exec, ExecEvent, LinkError, Sandbox};
+use std::{pin::Pin, time::Duration};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const SIGTERM: i32 = 15;
@@ -34,8 +31,11 @@ pub(crate) struct Watch<'a> {
     pub(crate) stop_grace: Duration,
     pub(crate) cancel: &'a CancellationToken,
     pub(crate) leaving: &'a CancellationToken,
-    pub(crate) stdin: Option<mpsc::Receiver<StdinPiece>>,
+    pub(crate) feeding: Option<Feeding<'a>>,
 }
+
+/// What a command is given to read. It waits for who reads nothing, and nothing else waits with it.
+pub(crate) type Feeding<'a> = Pin<Box<dyn Future<Output = Result<(), LinkError>> + Send + 'a>>;
 
 pub(crate) enum End {
     Exited(Exited, Option<Intent>),
@@ -76,13 +76,13 @@ impl Watch<'_> {
                 () = self.leaving.cancelled() => return End::Left,
                 () = self.cancel.cancelled(), if stage == Stage::Running => {
                     intent = Some(Intent::Cancel);
-                    stage = self.ask_to_end(exec).await;
+                    stage = ask_to_end(self.sandbox, exec, self.ask).await;
                     next = Instant::now() + self.stop_grace;
                 }
                 () = sleep_until(next) => match stage {
                     Stage::Running => {
                         intent = Some(Intent::Deadline);
-                        stage = self.ask_to_end(exec).await;
+                        stage = ask_to_end(self.sandbox, exec, self.ask).await;
                         next = Instant::now() + self.term_grace;
                     }
                     Stage::Term => {
@@ -101,34 +101,22 @@ impl Watch<'_> {
                     }
                     Stage::Outside => return End::Lost(intent),
                 },
-                piece = read(&mut self.stdin) => self.feed(exec, piece).await,
+                // A lost link shows itself in the command's events.
+                _fed = all_of(&mut self.feeding) => self.feeding = None,
             }
-        }
-    }
-
-    async fn ask_to_end(&self, exec: &Exec) -> Stage {
-        let _shown_in_the_events = self.sandbox.signal(exec.id(), self.ask).await;
-        Stage::Term
-    }
-
-    async fn feed(&mut self, exec: &Exec, piece: Option<StdinPiece>) {
-        let sent = match piece {
-            Some(StdinPiece::Data(data)) => self.sandbox.stdin(exec.id(), &data).await,
-            Some(StdinPiece::End) | None => {
-                self.stdin = None;
-                self.sandbox.end_stdin(exec.id()).await
-            }
-        };
-        if sent.is_err() {
-            self.stdin = None;
         }
     }
 }
 
-/// The next piece; never, when there is no standard input to feed.
-async fn read(stdin: &mut Option<mpsc::Receiver<StdinPiece>>) -> Option<StdinPiece> {
-    match stdin {
-        Some(stdin) => stdin.recv().await,
+async fn ask_to_end(sandbox: &Sandbox, exec: &Exec, signal: i32) -> Stage {
+    let _shown_in_the_events = sandbox.signal(exec.id(), signal).await;
+    Stage::Term
+}
+
+/// Returns when a command was given everything; never, when there is nothing to give.
+async fn all_of(feeding: &mut Option<Feeding<'_>>) -> Result<(), LinkError> {
+    match feeding {
+        Some(feeding) => feeding.await,
         None => std::future::pending().await,
     }
 }

@@ -98,9 +98,10 @@ impl Collection {
                 }
                 Ok(_) if self.single => self.failed = Some(FileError::TooLarge),
                 Err(error) if self.single => self.failed = Some(error),
-                // Too large for what is left, or gone since the walk.
-                Ok(_) => self.left_out = true,
-                Err(_) => {}
+                // Gone since the walk.
+                Err(FileError::NotFound) => {}
+                // Too large for what is left, or not to be read.
+                Ok(_) | Err(_) => self.left_out = true,
             }
         }
     }
@@ -147,7 +148,7 @@ fn walk(base: &OwnedFd, globs: &[String], left_out: &mut bool) -> Vec<String> {
     let mut folders = vec![(String::new(), 0)];
     let mut entries = 0;
     while let Some((folder, depth)) = folders.pop() {
-        for (path, kind) in list(base, &folder) {
+        for (path, kind) in list(base, &folder, globs, left_out) {
             entries += 1;
             if entries > MAX_ENTRIES {
                 *left_out = true;
@@ -167,20 +168,39 @@ fn walk(base: &OwnedFd, globs: &[String], left_out: &mut bool) -> Vec<String> {
     found
 }
 
-fn list(base: &OwnedFd, folder: &str) -> Vec<(String, FileType)> {
+fn list(
+    base: &OwnedFd,
+    folder: &str,
+    globs: &[String],
+    left_out: &mut bool,
+) -> Vec<(String, FileType)> {
     let at = if folder.is_empty() { "." } else { folder };
     let opened = open_beneath(base.as_fd(), at, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty());
-    let Ok(entries) = opened.and_then(|fd| Dir::new(fd).map_err(file_error)) else {
-        return Vec::new();
+    let entries = match opened.and_then(|fd| Dir::new(fd).map_err(file_error)) {
+        Ok(entries) => entries,
+        Err(error) => {
+            *left_out |= error != FileError::NotFound;
+            return Vec::new();
+        }
     };
     let named = |entry: rustix::fs::DirEntry| {
-        let name = entry.file_name().to_str().ok()?;
-        let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
-        // Names that the host would refuse are not offered.
-        check_path(&path).ok()?;
-        Some((path, entry.file_type()))
+        let name = entry.file_name().to_string_lossy();
+        if matches!(&*name, "." | "..") {
+            return None;
+        }
+        let path = if folder.is_empty() { name.into_owned() } else { format!("{folder}/{name}") };
+        let kind = entry.file_type();
+        // Names that the host would refuse are not offered, but missed.
+        if check_path(&path).is_err() || entry.file_name().to_str().is_err() {
+            *left_out |= match kind {
+                FileType::RegularFile => globs.iter().any(|glob| glob::matches(glob, &path)),
+                kind => kind == FileType::Directory,
+            };
+            return None;
+        }
+        Some((path, kind))
     };
-    entries.filter_map(|entry| entry.ok().and_then(named)).collect()
+    entries.flatten().filter_map(named).collect()
 }
 
 #[cfg(test)]
@@ -244,6 +264,22 @@ mod tests {
         assert_eq!(outcome("missing", 9), Err(FileError::NotFound));
         assert_eq!(outcome("link", 9), Err(FileError::Path));
         assert_eq!(outcome("../x", 9), Err(FileError::Path));
+    }
+
+    #[test]
+    fn names_that_no_host_takes_are_left_out_and_said_to_be() {
+        use std::os::unix::ffi::OsStrExt;
+        let done = |outcome| FromAgent::Done { request: 0, outcome: Ok(outcome) };
+        for name in [&b"a\nb.txt"[..], b"\xff.txt"] {
+            let root = tempfile::tempdir().unwrap();
+            let at = root.path().join(std::ffi::OsStr::from_bytes(name));
+            fs::write(&at, "x").unwrap();
+            assert_eq!(collect(root.path(), "", &["**"], 9), [done(Truncation::LeftOut)]);
+            assert_eq!(collect(root.path(), "", &["*.png"], 9), [done(Truncation::Whole)]);
+            fs::remove_file(&at).unwrap();
+            fs::create_dir(&at).unwrap();
+            assert_eq!(collect(root.path(), "", &["**"], 9), [done(Truncation::LeftOut)]);
+        }
     }
 
     #[test]

@@ -62,6 +62,10 @@ pub struct LimitSet {
     /// Most bytes of one job's artifacts.
     #[arg(long, env = "ARTIFACT_MAX_BYTES", default_value_t = 64 << 20)]
     pub artifact_max_bytes: u64,
+    /// Free space where the state is kept, in bytes. With less, no job and no upload is taken in, and no
+    /// artifacts are kept.
+    #[arg(long, env = "MIN_FREE_BYTES", default_value_t = 512 << 20)]
+    pub min_free_bytes: u64,
 }
 
 impl LimitSet {

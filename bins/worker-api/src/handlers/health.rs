@@ -32,6 +32,7 @@ pub(super) async fn ready(front: &Front) -> Result<Answer, ApiError> {
                 tracing::warn!(error = %jobs::chain(&error), "not ready");
                 match error {
                     jobs::JobError::Draining => "draining",
+                    jobs::JobError::DiskFull { .. } => "the disk is nearly full",
                     jobs::JobError::Engine(_) => "the container engine does not answer",
                     _ => "starting",
                 }

@@ -10,7 +10,7 @@ use contracts::{
     sandbox::label,
     telemetry::{
         Build, ContainerList, ContainerResponse, ContainerRuntime, ContainerView, Cpu, Disk,
-        LimitedBy, LogList, LogTruncated, Memory, NodeInfo, NodeStats, Platform,
+        LimitedBy, LogEvent, LogList, LogTruncated, Memory, NodeInfo, NodeStats, Platform,
     },
 };
 use executor::Found;
@@ -179,35 +179,59 @@ pub(super) fn logs(front: &Front, request: &Request<Incoming>) -> Result<Answer,
     let limit = query.parsed::<usize>("limit")?.unwrap_or(1000).clamp(1, 5000);
     let from = query.parsed::<u64>("page_token")?.unwrap_or(0);
     let source = query.get("source_name");
-    let (mut events, mut next) = front.log.read(from, limit, |line| {
+    let (found, next) = front.log.read(from, limit, |line| {
         source == Some(line.source_name.as_str())
             && since.is_none_or(|since| line.occurred_at >= since)
             && until.is_none_or(|until| line.occurred_at < until)
     });
+    Ok(json(StatusCode::OK, &log_page(found, next)))
+}
+
+/// As many lines as fit, and the number of the first that does not.
+fn log_page(found: Vec<(u64, LogEvent)>, mut next: Option<u64>) -> LogList {
     let mut limited_by = if next.is_some() { LimitedBy::Count } else { LimitedBy::None };
+    let mut events = Vec::new();
     let mut bytes = 0;
-    let fits = events.iter().take_while(|line| {
-        bytes += serde_json::to_vec(line).map_or(0, |text| text.len() as u64);
-        bytes <= MAX_LOG_BYTES
-    });
-    let fits = fits.count();
-    if fits < events.len() {
-        events.truncate(fits);
-        limited_by = LimitedBy::Bytes;
-        next = Some(from + fits as u64);
+    for (number, line) in found {
+        bytes += serde_json::to_vec(&line).map_or(0, |text| text.len() as u64);
+        // One that is alone too large is told all the same, or nobody would get past it.
+        if bytes > MAX_LOG_BYTES && !events.is_empty() {
+            limited_by = LimitedBy::Bytes;
+            next = Some(number);
+            break;
+        }
+        events.push(line);
     }
-    Ok(json(
-        StatusCode::OK,
-        &LogList {
-            version: Version,
-            events,
-            truncated: LogTruncated { limited_by, max_bytes: MAX_LOG_BYTES },
-            next_page_token: next.map(|next| next.to_string()),
-        },
-    ))
+    let truncated = LogTruncated { limited_by, max_bytes: MAX_LOG_BYTES };
+    let next_page_token = next.map(|next| next.to_string());
+    LogList { version: Version, events, truncated, next_page_token }
 }
 
 fn no_logs() -> LogList {
     let truncated = LogTruncated { limited_by: LimitedBy::None, max_bytes: MAX_LOG_BYTES };
     LogList { version: Version, events: Vec::new(), truncated, next_page_token: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_long_lines_goes_on_with_the_first_that_is_missing() {
+        let line = || LogEvent {
+            occurred_at: OffsetDateTime::UNIX_EPOCH,
+            source_kind: "service".to_owned(),
+            source_name: "worker-api".to_owned(),
+            level: "info".to_owned(),
+            message: "x".repeat(4000),
+            fields: Default::default(),
+        };
+        // Every other line is wanted, and the first ones are forgotten.
+        let numbered = |count: u64| (0..count).map(|n| (10_000 + 2 * n, line())).collect();
+        let page = log_page(numbered(1000), None);
+        assert_eq!(page.truncated.limited_by, LimitedBy::Bytes);
+        let expected = 10_000 + 2 * page.events.len() as u64;
+        assert_eq!(page.next_page_token, Some(expected.to_string()));
+        assert_eq!(log_page(numbered(10), None).next_page_token, None);
+    }
 }

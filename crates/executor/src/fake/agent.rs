@@ -20,6 +20,9 @@ use tokio::{
     task::JoinSet,
 };
 
+/// Standard input that is taken in before no ping is answered.
+const MOST_UNREAD: usize = 1 << 20;
+
 /// What a scripted command does.
 #[derive(Debug, Clone)]
 pub struct Program {
@@ -33,6 +36,17 @@ pub struct Program {
     /// Files that it leaves behind.
     pub leaves: Vec<(Root, String, Vec<u8>)>,
     pub disk_full: bool,
+    /// What its folders are made into.
+    pub spoils: Option<Spoiled>,
+}
+
+/// Why nothing can be collected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Spoiled {
+    /// The agent says so.
+    With(FileError),
+    /// The agent dies of it.
+    Deadly,
 }
 
 impl Program {
@@ -45,6 +59,7 @@ impl Program {
             ignores_term: false,
             leaves: Vec::new(),
             disk_full: false,
+            spoils: None,
         }
     }
 
@@ -62,6 +77,7 @@ pub(super) struct Agent {
 struct Memory {
     files: BTreeMap<(u8, String), (bool, Vec<u8>)>,
     execs: BTreeMap<ExecId, Run>,
+    spoiled: Option<Spoiled>,
 }
 
 /// A command that was started: what it wrote, and its end once it is known.
@@ -94,6 +110,7 @@ impl Agent {
         for (root, path, data) in &program.leaves {
             memory.files.insert((*root as u8, path.clone()), (false, data.clone()));
         }
+        memory.spoiled = program.spoils.clone();
         memory.execs.insert(exec, Run { program, cell, signals, exited, _clock: clock });
     }
 
@@ -194,6 +211,7 @@ async fn converse(agent: Arc<Agent>, stream: DuplexStream) -> Option<()> {
     let (execs, kernels, terminals) = (agent.statuses(), Vec::new(), Vec::new());
     let (version, landlock) = (VERSION, Landlock::Off);
     let hello = FromAgent::Hello { version, execs, kernels, terminals, landlock };
+    let mut unread = 0;
     say.send(hello).await.ok()?;
     loop {
         let mut head = [0; 4];
@@ -221,6 +239,16 @@ async fn converse(agent: Arc<Agent>, stream: DuplexStream) -> Option<()> {
                 }
             }
             ToAgent::Collect { request, root, within, globs, .. } => {
+                let spoiled = agent.memory().spoiled.clone();
+                match spoiled {
+                    None => {}
+                    Some(Spoiled::Deadly) => return None,
+                    Some(Spoiled::With(error)) => {
+                        let outcome = Err(error);
+                        say.send(FromAgent::Done { request, outcome }).await.ok()?;
+                        continue;
+                    }
+                }
                 let files = agent.collect(root, &within, &globs);
                 let missing = globs.is_empty() && files.is_empty();
                 for (path, executable, data) in files {
@@ -231,7 +259,10 @@ async fn converse(agent: Arc<Agent>, stream: DuplexStream) -> Option<()> {
                     if missing { Err(FileError::NotFound) } else { Ok(Truncation::Whole) };
                 say.send(FromAgent::Done { request, outcome }).await.ok()?;
             }
+            // No program reads: once there is too much for it, there always is.
+            ToAgent::Ping if unread >= MOST_UNREAD => {}
             ToAgent::Ping => say.send(FromAgent::Pong).await.ok()?,
+            ToAgent::Stdin { data, .. } => unread += data.len(),
             ToAgent::Files { request, .. } => {
                 let news = FileNews::Done(Err(FileFault::NotFound));
                 say.send(FromAgent::Files { request, news }).await.ok()?;
@@ -241,7 +272,7 @@ async fn converse(agent: Arc<Agent>, stream: DuplexStream) -> Option<()> {
                 tasks.spawn(report(Arc::clone(&agent), exec, say.clone()));
             }
             ToAgent::Kernels(ToKernels::Start { .. } | ToKernels::End { .. }) => {}
-            ToAgent::Stdin { .. } | ToAgent::StdinEnd { .. } | ToAgent::Terminals(_) => {}
+            ToAgent::StdinEnd { .. } | ToAgent::Terminals(_) => {}
         }
     }
 }

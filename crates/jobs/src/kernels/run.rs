@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     JobError,
-    supervise::{End, Watch},
+    supervise::{End, Feeding, Watch},
 };
 use contracts::{
     CellId, Faults,
@@ -127,9 +127,9 @@ impl Kernels {
             })
             .await?;
         cell.runs_as(exec.id());
-        if order.request.stdin.is_some() || order.request.stdin_open {
-            cell.stdin.begin(&self.sandbox, exec.id()).await?;
-        }
+        let reads = order.request.stdin.is_some() || order.request.stdin_open;
+        let begin = || -> Feeding<'_> { Box::pin(cell.stdin.begin(&self.sandbox, exec.id())) };
+        let feeding = reads.then(begin);
         let never = CancellationToken::new();
         let watch = Watch {
             sandbox: &self.sandbox,
@@ -139,7 +139,7 @@ impl Kernels {
             stop_grace: INTERRUPT_GRACE,
             cancel: &never,
             leaving: &order.leaving,
-            stdin: None,
+            feeding,
         };
         let end = watch.until_end(&mut exec, |stream, data| cell.wrote(stream, data)).await;
         let about = Circumstances {
@@ -213,7 +213,7 @@ impl Kernels {
             stop_grace: INTERRUPT_GRACE,
             cancel: &never,
             leaving: &leaving,
-            stdin: None,
+            feeding: None,
         };
         let end = watch.until_end(&mut exec, |stream, data| cell.wrote(stream, data)).await;
         let End::Exited(exited, _) = end else {

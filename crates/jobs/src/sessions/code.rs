@@ -5,6 +5,7 @@ use crate::{
     JobError, Node, admission, door, help,
     kernels::{CellEnd, CellNews, Kernels, LiveCell, Order, context_name},
     libraries::{Libraries, Place},
+    live::Plan,
     prepare,
     sandboxes::{Owned, draw_bytes},
     templates::{self, Template},
@@ -21,6 +22,7 @@ use contracts::{
     session::{SessionEnd, SessionRequest},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// The task of sessions that nobody named one for.
 const TASK: &str = "sessions";
@@ -88,17 +90,7 @@ impl Node {
             background: request.background,
             lang: Some(wanted.lang),
         };
-        let view = match wanted.template {
-            None => self.create(asked, wanted.installs, None).await?,
-            // It may take an install. Who stops waiting does not stop it.
-            Some(template) => {
-                let node = self.clone();
-                let created = self.inner.tasks.spawn(async move {
-                    node.create(asked, wanted.installs, Some(&template)).await
-                });
-                created.await.map_err(|e| JobError::fault("template", e))??
-            }
-        };
+        let view = self.create(asked, wanted.installs, wanted.template).await?;
         if let Some(libraries) = wanted.libraries {
             self.furnish(&view.session_id, libraries, is_new).await?;
         }
@@ -205,20 +197,27 @@ impl Node {
         let wanted =
             self.wanted(&request.template, request.lang, BTreeMap::new(), &request.libraries)?;
         let order = self.order(request, Some(wanted.lang))?;
-        if wanted.template.is_none() {
-            return self.run_once(order, wanted).await;
-        }
-        // It may take an install. Who stops waiting does not stop it.
-        let node = self.clone();
-        let running = self.inner.tasks.spawn(async move { node.run_once(order, wanted).await });
-        running.await.map_err(|e| JobError::fault("template", e))?
-    }
-
-    async fn run_once(&self, order: Order, wanted: Wanted) -> Result<Running, JobError> {
-        let Wanted { template, libraries, installs, mut spec, .. } = wanted;
-        let plan = admission::plan_to_install(self, &spec, installs).await?;
+        let plan = admission::plan_to_install(self, &wanted.spec, wanted.installs).await?;
         let place = Arc::clone(&self.inner.places).acquire_owned().await;
         let place = place.map_err(|e| JobError::fault("queue", e))?;
+        if self.inner.leaving.is_cancelled() {
+            return Err(JobError::Draining);
+        }
+        // Who stops waiting from here on does not stop it: half-way its sandbox would be nobody's.
+        let node = self.clone();
+        let running = async move { node.run_once(order, wanted, plan, place).await };
+        let running = self.inner.tasks.spawn(running).await;
+        running.map_err(|e| JobError::fault("code", e))?
+    }
+
+    async fn run_once(
+        &self,
+        order: Order,
+        wanted: Wanted,
+        plan: Plan,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Running, JobError> {
+        let Wanted { template, libraries, mut spec, .. } = wanted;
         let shape = plan.shape(&spec, Some(order.lang), template.as_deref());
         let session_id = SessionId::from_random(draw_bytes()?);
         let owner = Owned::Session(task()?, session_id.clone());

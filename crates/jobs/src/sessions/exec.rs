@@ -6,7 +6,7 @@ use crate::{
     lifecycle::millis,
     outcome::{self, Captured, Times},
     prepare,
-    supervise::{End, SIGTERM, Watch},
+    supervise::{End, Feeding, SIGTERM, Watch},
 };
 use contracts::{
     SessionId, Version,
@@ -47,10 +47,13 @@ async fn run(
     let started_at = OffsetDateTime::now_utc();
     let began = Instant::now();
     let mut exec = session.sandbox.start(command(&session, &request, config.flood_bytes)).await?;
-    if let Some(text) = &request.stdin {
-        session.sandbox.stdin(exec.id(), text.as_bytes()).await?;
-        session.sandbox.end_stdin(exec.id()).await?;
-    }
+    let (sandbox, id) = (&session.sandbox, exec.id());
+    let feeding = request.stdin.as_ref().map(|text| -> Feeding<'_> {
+        Box::pin(async move {
+            sandbox.stdin(id, text.as_bytes()).await?;
+            sandbox.end_stdin(id).await
+        })
+    });
     // The session's end is this command's end too.
     let ending = CancellationToken::new();
     let watch = Watch {
@@ -61,7 +64,7 @@ async fn run(
         stop_grace: config.term_grace,
         cancel: &ending,
         leaving: &node.inner.leaving,
-        stdin: None,
+        feeding,
     };
     let mut captured = Captured::default();
     let end = watch.until_end(&mut exec, |stream, data| match stream {

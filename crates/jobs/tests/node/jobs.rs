@@ -3,14 +3,15 @@
 use crate::world::{World, job, result, session, sleeping};
 use contracts::{
     ImageRef, JobId, SessionId, Version,
+    code::{ExecuteRequest, OpenRequest},
     event::Position,
     job::{JobState, Reason, Status, StopStatus},
-    link::{End, Root},
+    link::{End, FileError, Root},
     session::{ExecRequest, RenewRequest, SessionEnd, SessionRequest, SessionState, SessionStatus},
 };
 use executor::{
     Counters,
-    fake::{FakeEngine, Program},
+    fake::{FakeEngine, Program, Spoiled},
 };
 use jobs::{Ended, JobError, JobEventKind};
 use std::time::Duration;
@@ -108,6 +109,49 @@ async fn a_job_that_is_canceled_while_its_sandbox_is_made_never_runs() {
     assert_eq!(world.engine.living(), []);
     let told = node.job(&JobId::new("a").unwrap()).await.unwrap();
     assert_eq!(told.result.unwrap().outcome.status, Status::Canceled);
+}
+
+#[tokio::test]
+async fn a_program_that_reads_nothing_is_ended_in_time_all_the_same() {
+    let world = World::new(sleeping());
+    let node = world.node().await;
+    let mut request = job("a", &["sleep"]);
+    request.sandbox.stdin = Some("x".repeat(3 << 20));
+    request.sandbox.timeout_seconds = Some(1);
+    let ended = tokio::time::timeout(Duration::from_secs(10), node.run(request)).await;
+    assert_eq!(result(ended.expect("in time")).outcome.status, Status::Timeout);
+    node.create_session(session("s")).await.unwrap();
+    let deaf = ExecRequest {
+        version: Version,
+        command: vec!["sleep".to_owned()],
+        env: Default::default(),
+        stdin: Some("x".repeat(3 << 20)),
+        timeout_seconds: Some(1),
+    };
+    let id = SessionId::new("s").unwrap();
+    let ended = node.exec(&id, deaf);
+    let ended = tokio::time::timeout(Duration::from_secs(10), ended).await.expect("in time");
+    assert_eq!(ended.unwrap().outcome.status, Status::Timeout);
+}
+
+#[tokio::test]
+async fn who_feeds_a_job_that_never_runs_is_told_so() {
+    let world = World::new(sleeping());
+    let node = world.node().await;
+    for id in ["a", "b"] {
+        node.submit(job(id, &["sleep"])).await.unwrap();
+    }
+    let mut request = job("c", &["cat"]);
+    request.sandbox.stdin_open = true;
+    node.submit(request).await.unwrap();
+    let id = JobId::new("c").unwrap();
+    let feeding = async { while node.stdin(&id, vec![b'x'; 10], false).await.is_ok() {} };
+    let canceling = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        node.cancel(&id).await.unwrap();
+    };
+    let both = async { tokio::join!(feeding, canceling) };
+    tokio::time::timeout(Duration::from_secs(5), both).await.expect("nobody waits for ever");
 }
 
 #[tokio::test]
@@ -219,6 +263,69 @@ async fn artifacts_and_the_result_file_come_back() {
 }
 
 #[tokio::test]
+async fn a_program_that_spoils_its_folders_is_not_the_nodes_fault() {
+    let spoils = |spoiled: Spoiled| {
+        World::new(FakeEngine::new(move |_| Program {
+            leaves: vec![(Root::Job, "artifacts/a".to_owned(), b"a".to_vec())],
+            spoils: Some(spoiled.clone()),
+            ..Program::prints("done")
+        }))
+    };
+    let mut request = job("a", &["x"]);
+    request.sandbox.job_spec_json = Some("{}".to_owned());
+    request.sandbox.artifacts = vec!["*".to_owned()];
+    // A link in the place of a folder, and one that can't be read.
+    for error in [FileError::Path, FileError::Other { errno: 13 }] {
+        let world = spoils(Spoiled::With(error.clone()));
+        let told = result(world.node().await.run(request.clone()).await);
+        assert_eq!((told.outcome.status, told.outcome.exit_code), (Status::Completed, Some(0)));
+        assert!(told.artifacts.is_empty() && told.artifacts_truncated, "{error:?}");
+        assert_eq!(told.sba_result, None);
+    }
+    // So full that there is no memory left to look through it.
+    let world = spoils(Spoiled::Deadly);
+    world.engine.count(Counters { oom_kills: 1, ..Counters::default() });
+    let told = result(world.node().await.run(request.clone()).await);
+    assert_eq!((told.outcome.status, told.outcome.reason), (Status::Failed, Reason::Oom));
+    let world = spoils(Spoiled::Deadly);
+    let told = world.node().await.run(request).await;
+    assert!(matches!(told, Ok(Ended::Problem(_))), "silence that nobody can explain is");
+}
+
+#[tokio::test]
+async fn artifacts_that_were_half_written_do_not_stay() {
+    let world = World::new(FakeEngine::new(|_| Program {
+        leaves: vec![(Root::Job, "artifacts/a".to_owned(), b"a".to_vec())],
+        ..Program::prints("")
+    }));
+    let folder = world.config.state_dir.join("artifacts");
+    std::fs::create_dir_all(folder.join("stuck.tar")).unwrap();
+    std::fs::write(folder.join("before.part"), "a").unwrap();
+    let node = world.node().await;
+    // What is in its place can't be replaced.
+    assert!(matches!(node.run(job("stuck", &["x"])).await, Ok(Ended::Problem(_))));
+    result(node.run(job("fine", &["x"])).await);
+    let names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    assert_eq!(names, ["fine.tar", "stuck.tar"]);
+}
+
+#[tokio::test]
+async fn a_disk_that_is_nearly_full_takes_nothing_more() {
+    let mut world = World::new(FakeEngine::echoing());
+    result(world.node().await.run(job("before", &["echo"])).await);
+    world.config.min_free_bytes = u64::MAX;
+    let node = world.node().await;
+    let is_full = |error| matches!(error, JobError::DiskFull { .. });
+    assert!(is_full(node.run(job("a", &["echo"])).await.unwrap_err()));
+    assert!(is_full(node.upload(vec![0; 1024]).await.unwrap_err()));
+    assert!(is_full(node.ready().await.unwrap_err()));
+    // What was taken in is told all the same.
+    result(node.run(job("before", &["echo"])).await);
+}
+
+#[tokio::test]
 async fn events_can_be_taken_up_where_they_were_left() {
     let world = World::new(FakeEngine::echoing());
     let node = world.node().await;
@@ -262,6 +369,27 @@ async fn a_session_runs_commands_until_it_is_ended_and_is_gone_after() {
     let ended = node.end_session(&SessionId::new("s").unwrap()).await.unwrap();
     assert_eq!((ended.state, ended.ended), (SessionState::Ended, Some(SessionEnd::Requested)));
     assert!(matches!(exec("three").await, Err(JobError::Gone(_))));
+    world.until(|| world.engine.living().is_empty()).await;
+}
+
+#[tokio::test]
+async fn who_hangs_up_while_a_sandbox_is_made_leaves_none_that_is_nobodys() {
+    let mut world = World::new(FakeEngine::echoing());
+    world.config.sweep_every = Duration::from_millis(20);
+    let node = world.node().await;
+    let slow = || world.engine.inject(|faults| faults.slow_creation = Duration::from_millis(60));
+    let soon = Duration::from_millis(20);
+    slow();
+    assert!(tokio::time::timeout(soon, node.create_session(session("s"))).await.is_err());
+    slow();
+    assert!(tokio::time::timeout(soon, node.open_code(OpenRequest::default())).await.is_err());
+    slow();
+    let code = ExecuteRequest { code: "1".to_owned(), ..Default::default() };
+    assert!(tokio::time::timeout(soon, node.execute_once(code)).await.is_err());
+    // Who asks again finds the session; its end and that of the other leave nothing.
+    node.create_session(session("s")).await.unwrap();
+    world.until(|| node.code_sessions().sessions.len() == 2).await;
+    node.stop_all().await.unwrap();
     world.until(|| world.engine.living().is_empty()).await;
 }
 

@@ -40,6 +40,7 @@ impl World {
             retention: Duration::from_secs(3600),
             artifact_max_files: 10,
             artifact_max_bytes: 1 << 20,
+            min_free_bytes: 0,
             upload_max_bytes: 1 << 20,
             upload_keep: Duration::from_secs(60),
             session_max: 4,

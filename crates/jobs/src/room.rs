@@ -1,0 +1,23 @@
+//! Whether the host's disk has room for what jobs leave on it: results, artifacts, uploads.
+//!
+//! Each is bounded, and kept for long. A program that leaves as much as it may, run again and again,
+//! would fill the disk, and with it end the store, which then keeps no result of anybody's.
+
+use crate::{JobError, NodeConfig};
+use rustix::fs::statvfs;
+
+/// What `Retry-After` says: room comes back with the next sweep, or by the operator.
+const RETRY_AFTER_S: u64 = 60;
+
+/// A disk that does not say how much is free is taken to have room.
+pub(crate) fn is_there(config: &NodeConfig) -> bool {
+    let Ok(disk) = statvfs(&config.state_dir) else { return true };
+    disk.f_bavail.saturating_mul(disk.f_frsize) >= config.min_free_bytes
+}
+
+pub(crate) fn check(config: &NodeConfig) -> Result<(), JobError> {
+    match is_there(config) {
+        true => Ok(()),
+        false => Err(JobError::DiskFull { retry_after_s: RETRY_AFTER_S }),
+    }
+}
