@@ -36,6 +36,8 @@ const LINK_WAIT: Duration = Duration::from_secs(5);
 const TERM_WAIT: Duration = Duration::from_millis(500);
 /// What the kernel takes as the address of a socket, without its end.
 const MAX_SOCKET_PATH: usize = 107;
+/// Of a node's name: enough to tell some apart, where each byte is one less for WORKSPACE_ROOT.
+const NODE_BYTES: usize = 8;
 /// Of a sandbox's name.
 const ID_BYTES: usize = 32;
 const IDENTITY: &str = "sandbox.json";
@@ -85,7 +87,8 @@ impl DirectEngine {
                  process; for development only"
             ),
         }
-        let root = config.workspace_root.join("direct").join(&config.node_id);
+        let node = config.node_id.get(..NODE_BYTES).unwrap_or(&config.node_id);
+        let root = config.workspace_root.join("direct").join(node);
         make_folder(&root).map_err(|e| EngineError::step("folder", e))?;
         let root = root.canonicalize().map_err(|e| EngineError::step("folder", e))?;
         let room = MAX_SOCKET_PATH - (1 + ID_BYTES + 1 + LINK_SOCKET.len());
