@@ -1,7 +1,10 @@
 //! The cgroup of one sandbox, in either version: what it counted, and its freezer.
 
 use crate::Counters;
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 const ROOT: &str = "/sys/fs/cgroup";
 
@@ -83,11 +86,15 @@ impl Cgroup {
     }
 
     /// Removes what the runtime has left of it: under load, it sometimes loses the race against the
-    /// last process. Only empty folders can be removed, so nothing living is touched.
+    /// last process, and some versions of Podman forget a pod's in the hierarchies without a controller.
+    /// Only empty folders can be removed, so nothing living is touched.
     pub(super) fn remove_remains(&self) {
         for folder in &self.all {
-            // Gone is what it should be.
-            let _gone = fs::remove_dir(folder);
+            let pod = folder.parent().filter(|parent| is_pods(parent));
+            for folder in [Some(folder.as_path()), pod].into_iter().flatten() {
+                // Gone is what it should be.
+                let _gone = fs::remove_dir(folder);
+            }
         }
     }
 
@@ -102,11 +109,17 @@ impl Cgroup {
     }
 }
 
-fn number(path: &std::path::Path) -> Option<u64> {
+/// Podman names it by the pod's id and nothing else.
+fn is_pods(folder: &Path) -> bool {
+    let name = folder.file_name().unwrap_or_default().as_encoded_bytes();
+    name.len() == 64 && name.iter().all(u8::is_ascii_hexdigit)
+}
+
+fn number(path: &Path) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-fn keyed(path: &std::path::Path, key: &str) -> Option<u64> {
+fn keyed(path: &Path, key: &str) -> Option<u64> {
     let text = fs::read_to_string(path).ok()?;
     let value = |line: &str| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok();
     text.lines().find_map(value)
@@ -122,6 +135,25 @@ mod tests {
         assert_eq!(cgroup.memory, Some("/sys/fs/cgroup/memory/p/c".into()));
         assert_eq!(cgroup.cpu, Some("/sys/fs/cgroup/cpu,cpuacct/p/c".into()));
         assert_eq!(cgroup.freezer, Some("/sys/fs/cgroup/freezer/p/c".into()));
+    }
+
+    #[test]
+    fn what_is_empty_goes_and_with_it_the_folder_of_its_pod() {
+        let root = tempfile::tempdir().unwrap();
+        let (parent, pod) = (root.path().join("libpod_parent"), "0a".repeat(32));
+        let folders = [parent.join(&pod).join("libpod-1"), parent.join("libpod-2")];
+        let mut cgroup = Cgroup::of("");
+        for folder in &folders {
+            fs::create_dir_all(folder).unwrap();
+            cgroup.all.push(folder.clone());
+        }
+        let living = parent.join(&pod).join("libpod-proxy");
+        fs::create_dir(&living).unwrap();
+        cgroup.remove_remains();
+        assert!(!folders[0].exists() && !folders[1].exists() && living.exists());
+        fs::remove_dir(&living).unwrap();
+        cgroup.remove_remains();
+        assert!(!parent.join(&pod).exists() && parent.exists());
     }
 
     #[test]
