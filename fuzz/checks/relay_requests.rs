@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Request, Response, body::Incoming};
-use relay::{Answer, AnswerBody, Handler, Listener, ServeLimits, serve};
+use hyper::{Request, Response};
+use relay::{Answer, AnswerBody, Handler, Listener, Received, ServeLimits, serve};
 use std::{
     cell::RefCell,
     future::Future,
@@ -113,7 +113,7 @@ fn head(head: &[u8]) -> Option<(Call, Option<usize>)> {
 struct Recorder(Mutex<Vec<Call>>);
 
 impl Handler for Recorder {
-    async fn handle(&self, request: Request<Incoming>) -> Answer {
+    async fn handle(&self, request: Request<Received>) -> Answer {
         let (head, body) = request.into_parts();
         if let Ok(body) = body.collect().await {
             let target = head.uri.to_string();

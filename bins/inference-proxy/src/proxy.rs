@@ -2,13 +2,13 @@
 
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
-    body::{Bytes, Incoming},
+    body::Bytes,
     header::{CONTENT_TYPE, HOST},
     http::request::Parts,
 };
 use relay::{
-    Answer, AnswerBody, Dialect, Granted, Handler, RelayError, RequestBody, Tunnel, TunnelEnd,
-    Upstream, headers, splice,
+    Answer, AnswerBody, Dialect, Granted, Handler, Received, RelayError, RequestBody, Tunnel,
+    TunnelEnd, Upstream, headers, splice,
 };
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ impl Proxy {
 
     async fn relay(
         &self,
-        request: Request<Incoming>,
+        request: Request<Received>,
         dialect: Dialect,
     ) -> Result<Answer, RelayError> {
         let (mut head, body) = request.into_parts();
@@ -44,7 +44,7 @@ impl Proxy {
 
     /// What a client says to the server that it names is its own affair, keys included; how much of
     /// it there may be is for the upstream to say.
-    async fn forward(&self, head: Parts, body: Incoming) -> Result<Answer, RelayError> {
+    async fn forward(&self, head: Parts, body: Received) -> Result<Answer, RelayError> {
         let body = RequestBody::streamed(body, u64::MAX)?;
         let answer = self.upstream.pass(Request::from_parts(head, body)).await?;
         Ok(answer.map(AnswerBody::from))
@@ -88,7 +88,7 @@ fn refused(refusal: Response<Bytes>) -> Answer {
 }
 
 impl Handler for Proxy {
-    async fn handle(&self, request: Request<Incoming>) -> Answer {
+    async fn handle(&self, request: Request<Received>) -> Answer {
         let path = request.uri().path();
         let is_own = request.uri().scheme().is_none();
         if is_own && path == "/healthz" && matches!(*request.method(), Method::GET | Method::HEAD) {

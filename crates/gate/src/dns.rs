@@ -13,8 +13,7 @@ use crate::{
 use bytes::Bytes;
 use contracts::sandbox::INFERENCE_HOST;
 use http::{HeaderValue, Method, StatusCode, request::Parts};
-use hyper::body::Incoming;
-use relay::Answer;
+use relay::{Answer, Received};
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 /// Where RFC 8484 has it, by convention.
@@ -35,7 +34,7 @@ pub(crate) fn is_asked(head: &Parts) -> bool {
     head.uri.path() == PATH && head.method == Method::POST
 }
 
-pub(crate) async fn answer(inner: &Arc<Inner>, tenant: &Tenant, body: Incoming) -> Answer {
+pub(crate) async fn answer(inner: &Arc<Inner>, tenant: &Tenant, body: Received) -> Answer {
     let message = porter::read(body, MAX_MESSAGE_BYTES, BODY_TIME).await;
     let message = message.unwrap_or_default();
     let reply = match Question::read(&message) {

@@ -28,8 +28,7 @@ use http::{
     request::Parts,
 };
 use http_body_util::Full;
-use hyper::body::Incoming;
-use relay::{Answer, AnswerBody};
+use relay::{Answer, AnswerBody, Received};
 use serde_json::json;
 use std::sync::Arc;
 use tokio::net::UnixStream;
@@ -43,7 +42,7 @@ pub(crate) async fn answer(
     inner: &Arc<Inner>,
     tenant: &Tenant,
     head: Parts,
-    body: Incoming,
+    body: Received,
 ) -> Answer {
     let policy = tenant.fetching.policy();
     let permit = match read(&head) {

@@ -19,8 +19,8 @@ use http::{
     request::Parts,
 };
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Incoming};
-use relay::{Answer, AnswerBody, Dialect, Handed, Handler, RelayError};
+use hyper::body::Body;
+use relay::{Answer, AnswerBody, Dialect, Handed, Handler, Received, RelayError};
 use std::{
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
@@ -63,7 +63,7 @@ impl From<Refusal> for Denied {
 }
 
 impl Handler for Porter {
-    async fn handle(&self, request: Request<Incoming>) -> Answer {
+    async fn handle(&self, request: Request<Received>) -> Answer {
         let began = Instant::now();
         let (mut head, body) = request.into_parts();
         if let (true, Some(tenant)) = (fetch::is_asked(&head), self.admitted.get()) {
@@ -124,7 +124,7 @@ impl Porter {
         tenant: &Tenant,
         budget: &Arc<Budget>,
         head: &Parts,
-        body: Incoming,
+        body: Received,
         began: Instant,
     ) -> Result<Answer, Denied> {
         let policy = &*self.inner.policy.get();
@@ -167,7 +167,7 @@ impl Porter {
         asked: &OwnAnswer,
         policy: &Policy,
         models: &ModelMap,
-        body: Incoming,
+        body: Received,
     ) -> Result<Answer, Denied> {
         let body = read(body, MAX_QUESTION_BYTES, policy.body_time).await;
         let body = body.map_err(Denied::Unread)?;
@@ -196,7 +196,7 @@ impl Porter {
 
 /// Reads a body to its end, within its bounds.
 pub(crate) async fn read(
-    mut body: Incoming,
+    mut body: Received,
     limit: u64,
     time: Duration,
 ) -> Result<Bytes, RelayError> {

@@ -9,17 +9,24 @@ use gate::{
 use http::{Request, Response, StatusCode, header::HOST};
 use http_body_util::{BodyExt, Empty};
 use hyper::{
-    body::Incoming,
+    body::{Body, Frame, Incoming},
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use relay::{Timeouts, Upstream};
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    path::PathBuf,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 use time::OffsetDateTime;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinSet,
 };
 use tokio_rustls::{
@@ -184,6 +191,39 @@ async fn a_request_for_another_host_is_refused_in_both_kinds() {
         let (status, text) = ask_http2(stream, &format!("https://{host}/v1/models")).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{host}: {text}");
         assert!(text.contains("invalid_host"), "{host}: {text}");
+    }
+}
+
+/// A body that is given piece by piece.
+struct Given(mpsc::Receiver<Bytes>);
+
+impl Body for Given {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
+#[tokio::test]
+async fn the_body_of_a_refused_request_is_read_on_and_its_stream_not_reset() {
+    let place = Place::admitted();
+    let stream = place.connect(NAME, "h2").await.unwrap();
+    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+    let (mut sender, connection) = handshake.await.unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(connection);
+    let (give, given) = mpsc::channel(1);
+    let request = Request::post("https://inference.local/api/pull").body(Given(given)).unwrap();
+    let (status, text) = told(sender.send_request(request).await.unwrap()).await;
+    assert_eq!(status, StatusCode::FORBIDDEN, "{text}");
+    for _ in 0..20 {
+        give.send(Bytes::from_static(&[b'x'; 1000])).await.expect("the stream is open");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

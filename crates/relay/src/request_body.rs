@@ -1,9 +1,9 @@
 //! The body of a request on its way: counted, capped, and watched by the one who waits.
 
-use crate::RelayError;
+use crate::{Received, RelayError};
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use std::{
     pin::Pin,
     sync::{
@@ -24,13 +24,13 @@ pub struct RequestBody {
 type Watch = Box<dyn FnMut(usize) -> bool + Send>;
 
 enum Source {
-    Streamed { incoming: Incoming, limit: u64, left: u64 },
+    Streamed { incoming: Received, limit: u64, left: u64 },
     Whole(Full<Bytes>),
 }
 
 impl RequestBody {
     /// Relayed as it comes. One that says that it is too large is refused before it is read.
-    pub fn streamed(incoming: Incoming, limit: u64) -> Result<Self, RelayError> {
+    pub fn streamed(incoming: Received, limit: u64) -> Result<Self, RelayError> {
         if incoming.size_hint().lower() > limit {
             return Err(RelayError::TooLarge { limit });
         }

@@ -1,7 +1,7 @@
 //! Connections in, answers out, and the drain at the end.
 
 use crate::{
-    Answer, AnswerBody, Dialect, Handed, RelayError, Tunnel,
+    Answer, AnswerBody, Dialect, Handed, Received, RelayError, Tunnel,
     alarm::ConnectionTimer,
     answer::refusal,
     begun::Begun,
@@ -42,8 +42,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 /// How long, and how much, a client may go on sending after it has been told that we don't read on.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 64 << 20;
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
+pub(crate) const LINGER_BYTES: usize = 64 << 20;
 /// Between two attempts to accept, when descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -74,7 +74,7 @@ impl Listener {
 ///
 /// The future is dropped when the client goes, and with it everything that it holds.
 pub trait Handler: Send + Sync + 'static {
-    fn handle(&self, request: Request<Incoming>) -> impl Future<Output = Answer> + Send;
+    fn handle(&self, request: Request<Received>) -> impl Future<Output = Answer> + Send;
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -251,7 +251,7 @@ impl<H: Handler> Front<H> {
             false => Err(Refusal::Framing),
         };
         let mut answer = match checked {
-            Ok(()) => self.handler.handle(Request::from_parts(head, body)).await,
+            Ok(()) => self.handler.handle(Request::from_parts(head, body.into())).await,
             Err(refused) => refusal(dialect, &RelayError::Refused(refused)),
         };
         if let (Some(upgrade), true) = (upgrade, matches!(answer.body(), AnswerBody::Tunnel(_))) {

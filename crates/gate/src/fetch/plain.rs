@@ -9,10 +9,10 @@ use http::{
     request::Parts,
 };
 use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use relay::{
-    Answer, AnswerBody, Location, RelayError, Relayed, RequestBody, Timeouts, Upstream, headers,
-    request::Refusal,
+    Answer, AnswerBody, Location, Received, RelayError, Relayed, RequestBody, Timeouts, Upstream,
+    headers, request::Refusal,
 };
 use std::{
     pin::Pin,
@@ -22,7 +22,7 @@ use std::{
 
 const OUR_VIA: HeaderValue = HeaderValue::from_static("1.1 pinfold");
 
-pub(super) async fn answer(permit: Permit, entry: Entry, head: Parts, body: Incoming) -> Answer {
+pub(super) async fn answer(permit: Permit, entry: Entry, head: Parts, body: Received) -> Answer {
     let (permit, entry) = (Arc::new(permit), Arc::new(entry));
     let mut forbidden = forbidden(&permit, &entry);
     let sent = tokio::select! {
@@ -75,7 +75,7 @@ async fn send(
     permit: &Permit,
     entry: &Arc<Entry>,
     head: Parts,
-    body: Incoming,
+    body: Received,
 ) -> Result<Response<Relayed>, RelayError> {
     let outside = &entry.inner.outside;
     let unsayable = |_| RelayError::Refused(Refusal::Target);

@@ -2,12 +2,15 @@
 //! that there is one set of rules for what a request may be.
 
 use crate::{
-    Answer, Dialect, Handler, RelayError, ServeLimits,
+    Answer, Dialect, Handler, Received, RelayError, ServeLimits,
     answer::refusal,
     request::{self, Forms, Refusal},
+    serve::{LINGER, LINGER_BYTES},
     socket::Socket,
     wire::Wire,
 };
+use bytes::Bytes;
+use http_body_util::BodyExt;
 use hyper::{
     Request, Uri, Version,
     body::Incoming,
@@ -22,11 +25,12 @@ use std::{
     convert::Infallible,
     future::Future,
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::JoinSet,
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -47,8 +51,9 @@ pub(super) async fn serve(
 ) {
     let streams = Streams::default();
     let service = service_fn(|request| {
-        let handler = Arc::clone(&handler);
-        async move { Ok::<_, Infallible>(answer(&*handler, request).await) }
+        // What they hold does not hold them: a connection that is cut takes them along.
+        let (handler, streams) = (Arc::clone(&handler), Arc::downgrade(&streams.0));
+        async move { Ok::<_, Infallible>(answer(&*handler, request, streams).await) }
     });
     let mut served = pin!(
         http2::Builder::new(streams.clone())
@@ -82,12 +87,39 @@ pub(super) async fn serve(
     streams.lock().abort_all();
 }
 
-async fn answer(handler: &impl Handler, request: Request<Incoming>) -> Answer {
+async fn answer(
+    handler: &impl Handler,
+    request: Request<Incoming>,
+    streams: Weak<Mutex<JoinSet<()>>>,
+) -> Answer {
     let (mut head, body) = request.into_parts();
+    // Dropped before its end, the stream is reset, and some clients take that for the answer.
+    let body = Received::or_else(body, move |rest| read_on(&streams, rest));
     let dialect = Dialect::of(head.uri.path());
     match translate(&mut head).and_then(|()| request::check(&head, Forms::Own)) {
         Ok(()) => handler.handle(Request::from_parts(head, body)).await,
         Err(refused) => refusal(dialect, &RelayError::Refused(refused)),
+    }
+}
+
+/// Reads a body and forgets it, for a while.
+fn read_on(streams: &Weak<Mutex<JoinSet<()>>>, mut body: Incoming) {
+    let reading = async move {
+        let mut left = LINGER_BYTES;
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            match left.checked_sub(length) {
+                Some(rest) => left = rest,
+                None => break,
+            }
+        }
+    };
+    let Some(streams) = streams.upgrade() else { return };
+    // Somebody who holds it ends the streams.
+    if let Ok(mut streams) = streams.try_lock() {
+        streams.spawn(async {
+            let _in_time = timeout(LINGER, reading).await;
+        });
     }
 }
 

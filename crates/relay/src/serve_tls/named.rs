@@ -1,7 +1,7 @@
 //! A handler that answers to one name only: whoever comes by way of TLS has said whom it wants.
 
-use crate::{Answer, Dialect, Handler, RelayError, answer::refusal, request::Refusal};
-use hyper::{Request, body::Incoming, header::HOST};
+use crate::{Answer, Dialect, Handler, Received, RelayError, answer::refusal, request::Refusal};
+use hyper::{Request, header::HOST};
 use std::sync::Arc;
 
 pub(super) struct Named<H> {
@@ -10,7 +10,7 @@ pub(super) struct Named<H> {
 }
 
 impl<H: Handler> Handler for Named<H> {
-    async fn handle(&self, request: Request<Incoming>) -> Answer {
+    async fn handle(&self, request: Request<Received>) -> Answer {
         let host = request.headers().get(HOST).map_or(&b""[..], |host| host.as_bytes());
         match is_of(host, self.name) {
             true => self.handler.handle(request).await,
