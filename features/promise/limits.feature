@@ -23,6 +23,12 @@ Feature: Limits hold against programs that mean it
       | writer of one large file | failed  | signal       |
       | output flood             | failed  | output_limit |
       | fd eater                 | failed  | exit         |
+      | reader of nothing        | timeout | deadline     |
+
+  Scenario: A program that spoils its own folders has its end told all the same
+    When a spoiler of its folders runs for at most 10 seconds
+    Then it ended as "completed" because of "exit"
+    And its result says that artifacts were left out
 
   Scenario: A daemon that forks twice ends with its job
     When the dispatcher runs "(setsid sleep 1000 &) & echo started"

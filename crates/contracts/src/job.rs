@@ -107,8 +107,8 @@ pub struct JobResult {
     pub outcome: Outcome,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<Artifact>,
-    /// Set when artifacts were left out: a cap was reached, the node's disk is full, or the program made them such that they can't
-    /// be read or named.
+    /// Set when artifacts were left out: a cap was reached, the node's disk is nearly full, or the
+    /// program made them such that they can't be read or named.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub artifacts_truncated: bool,
     /// What the program left in `/job/result.json`, when it was given a job spec.

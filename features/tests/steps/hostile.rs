@@ -34,6 +34,14 @@ fn program(name: &str) -> Value {
             "limits": {"file_size_bytes": 1 << 20},
         }),
         "output flood" => shell("exec yes"),
+        // Its standard input fills what stands between, and nothing else may wait for that.
+        "reader of nothing" => {
+            json!({"command": ["sleep", "1000"], "stdin": "x".repeat(8 << 20)})
+        }
+        "spoiler of its folders" => json!({
+            "command": ["sh", "-c", "rm -rf /job/artifacts; ln -s /workspace /job/artifacts; mkdir /workspace/a; chmod 0 /workspace/a"],
+            "artifacts": ["**"],
+        }),
         "fd eater" => python("x = []\nwhile True: x.append(open('/dev/null'))"),
         other => panic!("nobody knows the program {other}"),
     }
@@ -59,6 +67,12 @@ fn ended_as(world: &mut World, status: String, reason: String) {
         (&json!(status), &json!(reason)),
         "{result}"
     );
+}
+
+#[then("its result says that artifacts were left out")]
+fn left_out(world: &mut World) {
+    let result = world.last().json();
+    assert_eq!(result["artifacts_truncated"], json!(true), "{result}");
 }
 
 #[then("nothing of it is alive")]
