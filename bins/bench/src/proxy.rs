@@ -34,7 +34,7 @@ const HEALTHY_MS: f64 = 20.0;
 
 const STARTS: usize = 20;
 const SATURATION: Duration = Duration::from_secs(3);
-const SATURATION_TURNS: usize = 3;
+const SATURATION_TURNS: usize = 5;
 const CONNECTIONS: usize = 16;
 const STREAMS: usize = 512;
 /// Twenty a second and stream, as a fast model talks.
@@ -82,18 +82,15 @@ pub(crate) fn run(pairs: usize) -> anyhow::Result<Page> {
     }
     let pinned = on_one_processor(|| Calls::measure(&program, pairs))?;
     let placed = Calls::measure(&program, pairs)?;
-    let hops = start()?;
     for _ in 0..SATURATION_TURNS {
+        let hops = start()?;
         for (place, hop) in hops.iter().enumerate() {
             let (per_second, cpu_us) = saturated(hop)?;
             measured.per_second[place].push(per_second);
             measured.cpu_us[place].push(cpu_us);
+            measured.idle_mib[place] = hop.resident_bytes()? as f64 / MIB;
         }
     }
-    for (place, hop) in hops.iter().enumerate() {
-        measured.idle_mib[place] = hop.resident_bytes()? as f64 / MIB;
-    }
-    drop(hops);
     // Fresh ones, so that what they hold is the streams'.
     for (place, hop) in start()?.iter().enumerate() {
         (measured.late[place], measured.streaming_mib[place]) =

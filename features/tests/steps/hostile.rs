@@ -36,7 +36,7 @@ fn program(name: &str) -> Value {
         "output flood" => shell("exec yes"),
         // Its standard input fills what stands between, and nothing else may wait for that.
         "reader of nothing" => {
-            json!({"command": ["sleep", "1000"], "stdin": "x".repeat(8 << 20)})
+            json!({"command": ["sleep", "1000"], "stdin": "x".repeat(3 << 20)})
         }
         "spoiler of its folders" => json!({
             "command": ["sh", "-c", "rm -rf /job/artifacts; ln -s /workspace /job/artifacts; mkdir /workspace/a; chmod 0 /workspace/a"],
