@@ -22,7 +22,7 @@ use store::{Admission, JobRow};
 use time::OffsetDateTime;
 
 /// What `Retry-After` says on a full node: a job ends every few seconds on any busy one.
-const RETRY_AFTER_S: u64 = 2;
+pub(crate) const RETRY_AFTER_S: u64 = 2;
 
 pub(crate) enum Admitted {
     Live(Arc<LiveJob>),

@@ -52,6 +52,8 @@ pub(crate) struct Inner {
     pub(crate) rules: Rules,
     /// One permit per job that may run.
     pub(crate) places: Arc<Semaphore>,
+    /// For callers whose code waits for such a place.
+    pub(crate) code_queue: Semaphore,
     pub(crate) metrics: Arc<Metrics>,
     /// What sets of libraries came down to.
     pub(crate) known_sets: KnownSets,
@@ -103,6 +105,7 @@ impl Node {
         );
         let inner = Inner {
             places: Arc::new(Semaphore::new(config.max_running)),
+            code_queue: Semaphore::new(config.max_queued),
             jobs: LiveJobs::default(),
             sessions: Sessions::default(),
             sandboxes,

@@ -198,8 +198,7 @@ impl Node {
             self.wanted(&request.template, request.lang, BTreeMap::new(), &request.libraries)?;
         let order = self.order(request, Some(wanted.lang))?;
         let plan = admission::plan_to_install(self, &wanted.spec, wanted.installs).await?;
-        let place = Arc::clone(&self.inner.places).acquire_owned().await;
-        let place = place.map_err(|e| JobError::fault("queue", e))?;
+        let place = self.place_for_code().await?;
         if self.inner.leaving.is_cancelled() {
             return Err(JobError::Draining);
         }
@@ -208,6 +207,17 @@ impl Node {
         let running = async move { node.run_once(order, wanted, plan, place).await };
         let running = self.inner.tasks.spawn(running).await;
         running.map_err(|e| JobError::fault("code", e))?
+    }
+
+    /// As many callers wait as jobs may.
+    async fn place_for_code(&self) -> Result<OwnedSemaphorePermit, JobError> {
+        if let Ok(place) = Arc::clone(&self.inner.places).try_acquire_owned() {
+            return Ok(place);
+        }
+        let full = JobError::Full { retry_after_s: admission::RETRY_AFTER_S };
+        let _waits = self.inner.code_queue.try_acquire().map_err(|_| full)?;
+        let place = Arc::clone(&self.inner.places).acquire_owned().await;
+        place.map_err(|e| JobError::fault("queue", e))
     }
 
     async fn run_once(

@@ -394,6 +394,24 @@ async fn who_hangs_up_while_a_sandbox_is_made_leaves_none_that_is_nobodys() {
 }
 
 #[tokio::test]
+async fn no_more_callers_wait_to_run_code_than_jobs_may() {
+    let mut world = World::new(FakeEngine::echoing());
+    (world.config.max_running, world.config.max_queued) = (1, 2);
+    let node = world.node().await;
+    let code = || ExecuteRequest { code: "1".to_owned(), ..Default::default() };
+    world.engine.inject(|faults| faults.slow_creation = Duration::from_millis(300));
+    let (_runs, _first, _second, third) = tokio::join!(
+        node.execute_once(code()),
+        node.execute_once(code()),
+        node.execute_once(code()),
+        node.execute_once(code()),
+    );
+    assert!(matches!(third, Err(JobError::Full { .. })));
+    node.stop_all().await.unwrap();
+    world.until(|| world.engine.living().is_empty()).await;
+}
+
+#[tokio::test]
 async fn an_idle_session_ends_by_itself() {
     let world = World::new(FakeEngine::echoing());
     let node = world.node().await;
