@@ -103,7 +103,10 @@ fn head(head: &[u8]) -> Option<(Call, Option<usize>)> {
         }
     }
     let plain = words.next().is_none() && version == "HTTP/1.1" && !(chunked && length.is_some());
-    let target = target.split('#').next().unwrap_or_default().to_owned();
+    let target = target.split('#').next().unwrap_or_default();
+    // Bytes again, which in a target may be text.
+    let target: Vec<u8> = target.chars().filter_map(|c| u8::try_from(c).ok()).collect();
+    let target = String::from_utf8(target).ok()?;
     let call = Call { method: method.to_owned(), target, body: Bytes::new() };
     plain.then_some((call, if chunked { None } else { Some(length.unwrap_or(0)) }))
 }
