@@ -13,17 +13,8 @@ use crate::{
 };
 use contracts::sandbox::INFERENCE_HOST;
 use relay::Handed;
-use std::{sync::Arc, time::Duration};
-use tokio::{
-    net::{UnixListener, UnixStream},
-    sync::{Semaphore, mpsc},
-    task::JoinSet,
-    time::sleep,
-};
-use tokio_util::sync::CancellationToken;
-
-/// Between two attempts to accept, when descriptors run out.
-const PAUSE: Duration = Duration::from_millis(50);
+use std::sync::Arc;
+use tokio::{net::UnixStream, sync::mpsc};
 
 /// Cheap to clone; clones do the same.
 #[derive(Clone)]
@@ -35,33 +26,7 @@ pub(crate) struct ByName {
 }
 
 impl ByName {
-    /// Until `stop`, which cuts what is open.
-    pub(crate) async fn serve(self, listener: UnixListener, most: usize, stop: CancellationToken) {
-        let (places, mut connections) = (Arc::new(Semaphore::new(most)), JoinSet::new());
-        loop {
-            let accepted = async {
-                let place = Arc::clone(&places).acquire_owned().await;
-                (place, listener.accept().await)
-            };
-            let (place, accepted) = tokio::select! {
-                () = stop.cancelled() => break,
-                accepted = accepted => accepted,
-            };
-            while connections.try_join_next().is_some() {}
-            let Ok((client, _)) = accepted else {
-                sleep(PAUSE).await;
-                continue;
-            };
-            let this = self.clone();
-            connections.spawn(async move {
-                let _place = place;
-                this.meet(client).await;
-            });
-        }
-        connections.shutdown().await;
-    }
-
-    async fn meet(&self, mut client: UnixStream) {
+    pub(crate) async fn meet(self, mut client: UnixStream) {
         let Some(hello) = fetch::hello(&mut client, &self.inner.outside).await else { return };
         if let (Some(name), Some(tenant)) = (other_name(&hello), self.admitted.get()) {
             let policy = tenant.fetching.policy();

@@ -199,7 +199,8 @@ impl Door {
         let at_home = relay::serve_tls(callers, porter, limits(), server, self.stop.clone());
         let (inner, admitted) = (Arc::clone(&self.inner), Arc::clone(&self.admitted));
         let by_name = ByName { inner, admitted, home };
-        let by_name = by_name.serve(listener, CONNECTIONS, self.stop.clone());
+        let meet = move |client| by_name.clone().meet(client);
+        let by_name = relay::each_connection(listener, limits(), self.stop.clone(), meet);
         let mut serving = self.serving();
         serving.spawn(at_home);
         serving.spawn(by_name);

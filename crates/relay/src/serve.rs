@@ -34,7 +34,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener},
+    net::{TcpListener, UnixListener, UnixStream},
     sync::{Semaphore, mpsc},
     task::JoinSet,
     time::{sleep, timeout},
@@ -54,19 +54,23 @@ pub enum Listener {
     Handed(mpsc::Receiver<Handed>),
 }
 
-impl Listener {
-    /// A connection, and what was read of it before.
-    async fn accept(&mut self) -> io::Result<(Socket, Bytes)> {
+impl Accept for Listener {
+    /// With what was read of it before.
+    type Connection = (Arc<Socket>, Bytes);
+
+    async fn accept(&mut self) -> io::Result<Self::Connection> {
         let socket = match self {
             Self::Tcp(listener) => Socket::tcp(listener.accept().await?.0)?,
-            Self::Unix(listener) => Socket::Unix(listener.accept().await?.0),
+            Self::Unix(listener) => Socket::Unix(listener.accept().await?),
             Self::Handed(connections) => match connections.recv().await {
-                Some(Handed { stream, before }) => return Ok((Socket::Unix(stream), before)),
+                Some(Handed { stream, before }) => {
+                    return Ok((Arc::new(Socket::Unix(stream)), before));
+                }
                 // Nobody is left who could hand one over.
                 None => std::future::pending().await,
             },
         };
-        Ok((socket, Bytes::new()))
+        Ok((Arc::new(socket), Bytes::new()))
     }
 }
 
@@ -114,7 +118,7 @@ pub async fn serve(
     limits: ServeLimits,
     drain: CancellationToken,
 ) {
-    let connection = |socket: Arc<Socket>, before: Bytes| {
+    let connection = |(socket, before): (Arc<Socket>, Bytes)| {
         let (handler, drain) = (Arc::clone(&handler), drain.clone());
         async move {
             let stream = Begun::new(before, Plain(Arc::clone(&socket)));
@@ -124,12 +128,39 @@ pub async fn serve(
     accept(listener, limits, &drain, connection).await;
 }
 
+/// Has `connection` see to each that comes to a socket, with the bounds that `serve` has.
+pub async fn each_connection<F>(
+    listener: UnixListener,
+    limits: ServeLimits,
+    drain: CancellationToken,
+    connection: impl Fn(UnixStream) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    accept(listener, limits, &drain, connection).await;
+}
+
+/// Where connections come from.
+pub(crate) trait Accept {
+    type Connection;
+
+    fn accept(&mut self) -> impl Future<Output = io::Result<Self::Connection>> + Send;
+}
+
+impl Accept for UnixListener {
+    type Connection = UnixStream;
+
+    async fn accept(&mut self) -> io::Result<UnixStream> {
+        Ok(UnixListener::accept(self).await?.0)
+    }
+}
+
 /// Has a task of its own for each connection, and a bound on how many there are.
-pub(crate) async fn accept<F>(
-    mut listener: Listener,
+pub(crate) async fn accept<L: Accept, F>(
+    mut listener: L,
     limits: ServeLimits,
     drain: &CancellationToken,
-    connection: impl Fn(Arc<Socket>, Bytes) -> F,
+    connection: impl Fn(L::Connection) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -145,7 +176,7 @@ pub(crate) async fn accept<F>(
             accepted = listener.accept() => accepted,
         };
         while connections.try_join_next().is_some() {}
-        let (socket, before) = match accepted {
+        let accepted = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -153,7 +184,7 @@ pub(crate) async fn accept<F>(
                 continue;
             }
         };
-        let served = connection(Arc::new(socket), before);
+        let served = connection(accepted);
         connections.spawn(async move {
             let _place = place;
             served.await;

@@ -59,7 +59,7 @@ pub async fn serve_tls(
     drain: CancellationToken,
 ) {
     let handler = Arc::new(Named { handler, name: server.name });
-    let connection = |socket: Arc<Socket>, before: Bytes| {
+    let connection = |(socket, before): (Arc<Socket>, Bytes)| {
         let (handler, drain) = (Arc::clone(&handler), drain.clone());
         let acceptor = server.acceptor.clone();
         async move {
