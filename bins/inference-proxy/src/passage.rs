@@ -2,18 +2,17 @@
 //! key nor what is said is ever in here.
 
 use anyhow::Context;
+use relay::ServeLimits;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     io::copy_bidirectional_with_sizes,
     net::{TcpListener, TcpStream, UnixStream},
-    sync::Semaphore,
-    task::JoinSet,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
 
-/// Between two attempts to accept, or to reach an upstream that is not there: a node that starts
-/// again is away for a moment.
+/// Between two attempts to reach an upstream that is not there: a node that starts again is away for
+/// a moment.
 const PAUSE: Duration = Duration::from_millis(100);
 /// What may be on its way in each direction of a connection.
 const BUFFER_BYTES: usize = 16 << 10;
@@ -40,35 +39,17 @@ impl Passage {
 
     /// Until `stop`, and then as long as connections need, within their bound.
     pub(crate) async fn serve(self, listener: TcpListener, stop: CancellationToken) {
-        let (this, mut connections) = (Arc::new(self), JoinSet::new());
-        let places = Arc::new(Semaphore::new(this.connections));
-        loop {
-            let accepted = async {
-                let place = Arc::clone(&places).acquire_owned().await;
-                (place, listener.accept().await)
-            };
-            let (place, accepted) = tokio::select! {
-                () = stop.cancelled() => break,
-                accepted = accepted => accepted,
-            };
-            while connections.try_join_next().is_some() {}
-            let Ok((client, _)) = accepted else {
-                sleep(PAUSE).await;
-                continue;
-            };
-            let this = Arc::clone(&this);
-            connections.spawn(async move {
-                let _place = place;
-                this.pass(client).await;
-            });
-        }
-        drop(listener);
-        let ended = async { while connections.join_next().await.is_some() {} };
-        let _in_time = timeout(this.drain, ended).await;
-        connections.shutdown().await;
+        let this = Arc::new(self);
+        let limits = ServeLimits {
+            connections: this.connections,
+            drain: this.drain,
+            ..ServeLimits::default()
+        };
+        let pass = move |client| Arc::clone(&this).pass(client);
+        relay::each_connection(listener, limits, stop, pass).await;
     }
 
-    async fn pass(&self, mut client: TcpStream) {
+    async fn pass(self: Arc<Self>, mut client: TcpStream) {
         let Some(mut upstream) = self.reach().await else {
             tracing::warn!("nobody is there to serve TLS");
             return;

@@ -33,7 +33,7 @@ pub use error::RelayError;
 pub use received::Received;
 pub use relayed::Relayed;
 pub use request_body::RequestBody;
-pub use serve::{Handler, Listener, ServeLimits, each_connection, serve};
+pub use serve::{Accept, Handler, Listener, ServeLimits, each_connection, serve};
 pub use serve_tls::{TlsServer, serve_tls};
 pub use timeouts::Timeouts;
 pub use tls::{Trust, TrustError};

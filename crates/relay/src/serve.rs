@@ -34,7 +34,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener, UnixStream},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{Semaphore, mpsc},
     task::JoinSet,
     time::{sleep, timeout},
@@ -60,7 +60,7 @@ impl Accept for Listener {
 
     async fn accept(&mut self) -> io::Result<Self::Connection> {
         let socket = match self {
-            Self::Tcp(listener) => Socket::tcp(listener.accept().await?.0)?,
+            Self::Tcp(listener) => Socket::tcp(listener.accept().await?)?,
             Self::Unix(listener) => Socket::Unix(listener.accept().await?),
             Self::Handed(connections) => match connections.recv().await {
                 Some(Handed { stream, before }) => {
@@ -129,11 +129,11 @@ pub async fn serve(
 }
 
 /// Has `connection` see to each that comes to a socket, with the bounds that `serve` has.
-pub async fn each_connection<F>(
-    listener: UnixListener,
+pub async fn each_connection<L: Accept, F>(
+    listener: L,
     limits: ServeLimits,
     drain: CancellationToken,
-    connection: impl Fn(UnixStream) -> F,
+    connection: impl Fn(L::Connection) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -141,10 +141,18 @@ pub async fn each_connection<F>(
 }
 
 /// Where connections come from.
-pub(crate) trait Accept {
+pub trait Accept {
     type Connection;
 
     fn accept(&mut self) -> impl Future<Output = io::Result<Self::Connection>> + Send;
+}
+
+impl Accept for TcpListener {
+    type Connection = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<TcpStream> {
+        Ok(TcpListener::accept(self).await?.0)
+    }
 }
 
 impl Accept for UnixListener {

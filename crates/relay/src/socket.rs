@@ -17,8 +17,9 @@ use tokio::{
 /// How often a peer is looked at that has sent more than anybody reads.
 const CROWDED_LOOK: Duration = Duration::from_millis(50);
 
+/// Named outside by nobody: a listener only has to say that it makes some.
 #[derive(Debug)]
-pub(crate) enum Socket {
+pub enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
