@@ -14,7 +14,7 @@ Feature: A terminal in a session
   Scenario: Its size, and a signal to what is in the foreground
     When a terminal is opened in it
     And it is resized to 5 by 60
-    And "stty size; cat" is typed
+    And "sh -c 'stty size; exec cat'" is typed
     Then it writes "5 60"
     When the signal "INT" is sent to it
     And "echo $((6 * 7))" is typed
