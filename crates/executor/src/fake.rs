@@ -29,6 +29,8 @@ pub struct FakeFaults {
     pub failing_creations: usize,
     /// What the next creation takes.
     pub slow_creation: Duration,
+    /// What the next look for an image takes.
+    pub slow_pin: Duration,
     pub unreachable: bool,
     pub missing_images: Vec<String>,
     /// Counts up with each new build of the images: their ids change with it.
@@ -143,6 +145,10 @@ impl Engine for FakeEngine {
     }
 
     async fn pin(&self, image: &ImageRef) -> Result<Arc<PinnedImage>, EngineError> {
+        let takes = std::mem::take(&mut self.state().faults.slow_pin);
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
+        }
         let build = self.state().faults.image_build;
         if self.state().faults.missing_images.iter().any(|missing| missing == image.as_str()) {
             let reason = "scripted".to_owned();

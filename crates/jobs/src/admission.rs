@@ -4,7 +4,7 @@
 //! the store, so that the same holds across lives of the node.
 
 use crate::{
-    JobError, Node, door,
+    JobError, Node, chain, door,
     live::{LiveJob, Plan, Taken},
     node::spawn_job,
     room,
@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 use std::{sync::Arc, time::Duration};
 use store::{Admission, JobRow};
 use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
 
 /// What `Retry-After` says on a full node: a job ends every few seconds on any busy one.
 pub(crate) const RETRY_AFTER_S: u64 = 2;
@@ -31,6 +32,7 @@ pub(crate) enum Admitted {
 }
 
 pub(crate) async fn admit(node: &Node, request: JobRequest) -> Result<Admitted, JobError> {
+    let stop = node.inner.stops.watch();
     request.validate().map_err(JobError::Invalid)?;
     let hash = hash(&request)?;
     if let Some(job) = node.inner.jobs.get(&request.job_id) {
@@ -60,12 +62,16 @@ pub(crate) async fn admit(node: &Node, request: JobRequest) -> Result<Admitted, 
     }
     // From here on others may wait for this job. A caller who hangs up must not leave them waiting,
     // so what follows is a task of the node's own.
-    let deciding = node.inner.tasks.spawn(keep(node.clone(), Arc::clone(&job)));
+    let deciding = node.inner.tasks.spawn(keep(node.clone(), Arc::clone(&job), stop));
     deciding.await.unwrap_or_else(|e| Err(JobError::fault("admission", e)))
 }
 
 /// Writes the job down and starts it, or finds that it was there before.
-async fn keep(node: Node, job: Arc<LiveJob>) -> Result<Admitted, JobError> {
+async fn keep(
+    node: Node,
+    job: Arc<LiveJob>,
+    stop: CancellationToken,
+) -> Result<Admitted, JobError> {
     let id = &job.request.job_id;
     let kept = match node.inner.store.admit(row(&job)).await {
         Ok(Admission::New) => Ok(None),
@@ -74,6 +80,15 @@ async fn keep(node: Node, job: Arc<LiveJob>) -> Result<Admitted, JobError> {
     };
     match kept {
         Ok(None) => {
+            if stop.is_cancelled() {
+                job.cancel.cancel();
+            }
+            // Who canceled it before it was written down had nothing to write the wish to.
+            if job.cancel.is_cancelled()
+                && let Err(error) = node.inner.store.request_cancel(id.clone()).await
+            {
+                tracing::warn!(job_id = %id, error = %chain(&error), "a wish is not kept");
+            }
             spawn_job(&node, Arc::clone(&job));
             Ok(Admitted::Live(job))
         }

@@ -22,6 +22,7 @@ mod room;
 mod rules;
 mod sandboxes;
 mod sessions;
+mod stops;
 mod supervise;
 mod templates;
 pub mod uploads;

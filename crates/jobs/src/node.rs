@@ -10,6 +10,7 @@ use crate::{
     rules::Rules,
     sandboxes::{Owned, Sandboxes},
     sessions::Sessions,
+    stops::Stops,
     templates::{self, Templates},
     uploads,
 };
@@ -48,6 +49,7 @@ pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) jobs: LiveJobs,
     pub(crate) sessions: Sessions,
+    pub(crate) stops: Stops,
     pub(crate) sandboxes: Sandboxes,
     pub(crate) rules: Rules,
     /// One permit per job that may run.
@@ -108,6 +110,7 @@ impl Node {
             code_queue: Semaphore::new(config.max_queued),
             jobs: LiveJobs::default(),
             sessions: Sessions::default(),
+            stops: Stops::default(),
             sandboxes,
             rules: Rules::new(&config.egress),
             metrics,
@@ -258,11 +261,16 @@ impl Node {
 
     /// Stops every job and ends every session: the orchestrator goes away.
     pub async fn stop_all(&self) -> Result<StopAllResponse, JobError> {
-        let mut jobs_stopped = 0;
-        for job in self.inner.jobs.all() {
-            jobs_stopped += u64::from(self.cancel_live(&job).await?);
+        self.inner.stops.stop();
+        let (mut jobs_stopped, mut kept) = (0, Ok(()));
+        for job in self.inner.jobs.all().iter().filter(|job| !job.has_ended()) {
+            // A wish that can't be kept is no reason to let this one run, or the others.
+            kept = kept.and(self.inner.store.request_cancel(job.request.job_id.clone()).await);
+            job.cancel.cancel();
+            jobs_stopped += 1;
         }
         let sessions_ended = self.inner.sessions.stop_all().await;
+        kept?;
         Ok(StopAllResponse { version: Version, jobs_stopped, sessions_ended })
     }
 

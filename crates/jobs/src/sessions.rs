@@ -2,6 +2,7 @@
 
 mod busy;
 mod code;
+mod creation;
 mod exec;
 mod files;
 mod libraries;
@@ -9,6 +10,7 @@ mod lifetime;
 mod terminals;
 
 pub use code::{CodeEnd, Running};
+use creation::{Turns, not_stopped};
 pub use files::{Download, SessionFiles, Upload, Uploaded, Watching};
 pub use terminals::{Attachment, TerminalNews};
 
@@ -35,6 +37,7 @@ use std::{
 use store::SessionRow;
 use time::OffsetDateTime;
 use tokio::{sync::watch, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 /// The open sessions, by id.
 #[derive(Default)]
@@ -42,50 +45,6 @@ pub(crate) struct Sessions {
     open: Mutex<HashMap<SessionId, Arc<LiveSession>>>,
     /// Creations under way by id, so that of two with one id the second finds the first.
     creating: Mutex<HashMap<SessionId, Turns>>,
-}
-
-#[derive(Default)]
-struct Turns {
-    turn: Arc<tokio::sync::Mutex<()>>,
-    wanted: usize,
-    /// One of them has a place among all sessions.
-    placed: bool,
-}
-
-/// A creation among those with its id.
-struct Creation<'a> {
-    sessions: &'a Sessions,
-    id: &'a SessionId,
-    turn: Arc<tokio::sync::Mutex<()>>,
-}
-
-impl Creation<'_> {
-    /// Whether there is a place for this one beside those that are open or have theirs; it is held until
-    /// the creation ends. Only who has the turn asks.
-    fn takes_place(&self, most: usize) -> bool {
-        let (mut creating, open) = (self.sessions.creating(), self.sessions.open());
-        // Towards its end a creation is among both.
-        let coming = |(id, turns): &(&SessionId, &Turns)| {
-            turns.placed && *id != self.id && !open.contains_key(id)
-        };
-        let is_free = open.len() + creating.iter().filter(coming).count() < most;
-        if let Some(turns) = creating.get_mut(self.id) {
-            turns.placed = is_free;
-        }
-        is_free
-    }
-}
-
-impl Drop for Creation<'_> {
-    fn drop(&mut self) {
-        let mut creating = self.sessions.creating();
-        if let Some(turns) = creating.get_mut(self.id) {
-            turns.wanted -= 1;
-            if turns.wanted == 0 {
-                creating.remove(self.id);
-            }
-        }
-    }
 }
 
 pub(crate) struct LiveSession {
@@ -132,19 +91,11 @@ impl Sessions {
         self.open().get(id).cloned()
     }
 
-    fn creating(&self) -> MutexGuard<'_, HashMap<SessionId, Turns>> {
-        self.creating.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn creation<'a>(&'a self, id: &'a SessionId) -> Creation<'a> {
-        let mut creating = self.creating();
-        let turns = creating.entry(id.clone()).or_default();
-        turns.wanted += 1;
-        Creation { sessions: self, id, turn: Arc::clone(&turns.turn) }
-    }
-
     pub(crate) async fn stop_all(&self) -> u64 {
         let open: Vec<_> = self.open().values().cloned().collect();
+        for session in &open {
+            session.ask_to_end(SessionEnd::StopAll);
+        }
         for session in &open {
             session.end(SessionEnd::StopAll).await;
         }
@@ -213,8 +164,9 @@ impl Node {
         installs: Registries,
         template: Option<Arc<Template>>,
     ) -> Result<SessionView, JobError> {
-        let node = self.clone();
-        let made = async move { node.make_session(request, installs, template.as_deref()).await };
+        let (node, stop) = (self.clone(), self.inner.stops.watch());
+        let made =
+            async move { node.make_session(request, installs, template.as_deref(), stop).await };
         let made = self.inner.tasks.spawn(made).await;
         made.map_err(|e| JobError::fault("session", e))?
     }
@@ -224,6 +176,7 @@ impl Node {
         mut request: SessionRequest,
         installs: Registries,
         template: Option<&Template>,
+        stop: CancellationToken,
     ) -> Result<SessionView, JobError> {
         request.validate().map_err(JobError::Invalid)?;
         let hash = admission::hash(&request)?;
@@ -242,6 +195,7 @@ impl Node {
             return Err(JobError::Full { retry_after_s: 10 });
         }
         let plan = admission::plan_to_install(self, &request.sandbox, installs).await?;
+        not_stopped(&stop)?;
         let shape = plan.shape(&request.sandbox, request.lang, template);
         let owner = Owned::Session(request.task_id.clone(), request.session_id.clone());
         let claim = furnished(self, &shape, owner, template).await?;
@@ -262,19 +216,30 @@ impl Node {
         let owner = help::Owner::Session { idle, lifetime };
         help::explain(self, &claim.sandbox, &request.sandbox, &plan, owner).await;
         let session = self.open_session(request, hash, plan, claim.sandbox, view);
+        if stop.is_cancelled() {
+            session.ask_to_end(SessionEnd::StopAll);
+        }
         let prepared = session.prepare_kernel(claim.warm).await;
         let kept = match prepared {
             Ok(()) => inner.store.save_session(row(&session, &session.view)).await,
             Err(error) => {
+                let ended = session.ended();
                 session.end(SessionEnd::Lost).await;
-                return Err(error);
+                return Err(ended.map_or(error, JobError::Gone));
             }
         };
         if let Err(error) = kept {
             session.end(SessionEnd::Lost).await;
             return Err(error.into());
         }
-        Ok(session.view.clone())
+        // Others knew its name, and may have ended it before it was there.
+        match session.ended() {
+            None => Ok(session.view.clone()),
+            Some(ended) => {
+                session.end(ended.why).await;
+                Err(JobError::Gone(ended))
+            }
+        }
     }
 
     pub async fn session(&self, id: &SessionId) -> Result<SessionView, JobError> {

@@ -76,7 +76,8 @@ impl Store {
     pub async fn retry(&self, job_id: JobId) -> Result<bool, StoreError> {
         self.with("retry", move |db| {
             let sql = "UPDATE job SET state = 'queued', problem = NULL, ended_at = NULL,
-                              sandbox = NULL, started_at = NULL, deadline_at = NULL
+                              sandbox = NULL, started_at = NULL, deadline_at = NULL,
+                              cancel_requested = 0
                        WHERE job_id = ?1 AND state = 'ended' AND problem IS NOT NULL
                              AND exec_started = 0";
             Ok(db.prepare_cached(sql)?.execute([job_id.as_str()])? > 0)

@@ -23,7 +23,7 @@ pub struct SessionRow {
 const SELECT: &str = "SELECT session_id, request, request_hash, view, sandbox FROM session";
 
 impl Store {
-    /// Keeps a session as it is now.
+    /// Keeps a session as it is now. One that has ended stays as it ended, whoever comes late.
     pub async fn save_session(&self, session: SessionRow) -> Result<(), StoreError> {
         self.with("session", move |db| {
             let sql = "INSERT INTO session
@@ -31,7 +31,8 @@ impl Store {
                        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
                        ON CONFLICT (session_id) DO UPDATE SET view = excluded.view,
                            sandbox = excluded.sandbox, active = excluded.active,
-                           changed_at = excluded.changed_at";
+                           changed_at = excluded.changed_at
+                       WHERE session.active";
             let values = params![
                 session.session_id.as_str(),
                 session.view.task_id.as_str(),

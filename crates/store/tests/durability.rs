@@ -1,12 +1,14 @@
 //! What the store promises about jobs: admitted once, ended once, and there after a crash.
 
 use contracts::{
-    JobId, TaskId, Version,
+    JobId, SessionId, TaskId, Version,
     job::{JobRequest, JobState},
+    limits::Limits,
     problem::{Problem, ProblemType},
     sandbox::SandboxSpec,
+    session::{SessionRequest, SessionState, SessionView},
 };
-use store::{Admission, JobFilter, JobRow, Page, Store};
+use store::{Admission, JobFilter, JobRow, Page, SessionRow, Store};
 use time::OffsetDateTime;
 
 fn job(id: &str) -> JobRow {
@@ -29,6 +31,35 @@ fn job(id: &str) -> JobRow {
         result: None,
         problem: None,
     }
+}
+
+fn session(state: SessionState) -> SessionRow {
+    let (task_id, session_id) = (TaskId::new("t").unwrap(), SessionId::new("s").unwrap());
+    let request = SessionRequest {
+        version: Version,
+        task_id: task_id.clone(),
+        session_id: session_id.clone(),
+        sandbox: SandboxSpec::default(),
+        lifetime_seconds: None,
+        idle_seconds: None,
+        background: false,
+        lang: None,
+    };
+    let view = SessionView {
+        version: Version,
+        task_id,
+        session_id: session_id.clone(),
+        state,
+        ended: None,
+        ended_at: None,
+        created_at: OffsetDateTime::UNIX_EPOCH,
+        expires_at: OffsetDateTime::UNIX_EPOCH,
+        idle_seconds: 1,
+        background: false,
+        limits: Limits::DEFAULT,
+        lang: None,
+    };
+    SessionRow { session_id, request, request_hash: [7; 32], view, sandbox: None }
 }
 
 fn problem() -> Problem {
@@ -76,6 +107,34 @@ async fn only_a_job_whose_command_never_started_may_be_tried_again() {
     }
     assert!(store.retry(a).await.unwrap());
     assert!(!store.retry(b).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_job_that_is_tried_again_was_not_asked_to_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let a = JobId::new("a").unwrap();
+    store.admit(job("a")).await.unwrap();
+    store.request_cancel(a.clone()).await.unwrap();
+    store.finish(a.clone(), Err(problem())).await.unwrap();
+    assert!(store.retry(a.clone()).await.unwrap());
+    // Or the next life of the node would cancel what its caller has sent again.
+    assert!(!store.job(a).await.unwrap().unwrap().cancel_requested);
+}
+
+#[tokio::test]
+async fn a_session_that_has_ended_stays_as_it_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let active = session(SessionState::Active);
+    let ended = session(SessionState::Ended);
+    store.save_session(active.clone()).await.unwrap();
+    store.save_session(ended.clone()).await.unwrap();
+    // Its creation, or a renewal, that was overtaken by its end.
+    store.save_session(active).await.unwrap();
+    let id = ended.session_id.clone();
+    assert_eq!(store.session(id).await.unwrap(), Some(ended));
+    assert_eq!(store.active_sessions().await.unwrap(), []);
 }
 
 #[tokio::test]

@@ -43,6 +43,8 @@ pub(crate) struct Order {
     pub(crate) timeout: Duration,
     pub(crate) flood_bytes: u64,
     pub(crate) leaving: CancellationToken,
+    /// Of code with no session to end.
+    pub(crate) stop: CancellationToken,
 }
 
 impl Kernels {
@@ -130,14 +132,13 @@ impl Kernels {
         let reads = order.request.stdin.is_some() || order.request.stdin_open;
         let begin = || -> Feeding<'_> { Box::pin(cell.stdin.begin(&self.sandbox, exec.id())) };
         let feeding = reads.then(begin);
-        let never = CancellationToken::new();
         let watch = Watch {
             sandbox: &self.sandbox,
             ask: SIGINT,
             deadline: began + order.timeout,
             term_grace: INTERRUPT_GRACE,
             stop_grace: INTERRUPT_GRACE,
-            cancel: &never,
+            cancel: &order.stop,
             leaving: &order.leaving,
             feeding,
         };

@@ -63,6 +63,10 @@ fn judge(end: &End, killed_by: Option<KilledBy>, about: Circumstances) -> Verdic
                           its interpreter, and the state is lost";
             Verdict::of(TIMED_OUT, Status::Timeout, Reason::Deadline, detail).died()
         }
+        Some(_) if about.intent == Some(Intent::Cancel) => {
+            let detail = "everything on this node was stopped: it was killed with its interpreter";
+            Verdict::of(INTERRUPTED, Status::Canceled, Reason::Cancelled, detail).died()
+        }
         Some(_) if killed_by == Some(KilledBy::Flood) => {
             let detail = "it wrote far more than is captured and could not be interrupted: it was \
                           killed with its interpreter, and the state is lost";
@@ -100,6 +104,10 @@ fn judge_alive(
         let detail = "it wrote far more than is captured: it was interrupted, and the state is still \
                       there";
         return Verdict::of(code.max(1), Status::Failed, Reason::OutputLimit, detail);
+    }
+    if about.intent == Some(Intent::Cancel) {
+        let detail = "everything on this node was stopped: the code was interrupted";
+        return Verdict::of(INTERRUPTED, Status::Canceled, Reason::Cancelled, detail);
     }
     if about.interrupted && code != 0 {
         let detail = "it was interrupted, and the state is still there";

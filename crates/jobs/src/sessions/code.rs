@@ -1,6 +1,6 @@
 //! Code in sessions: opening one for a language, and running what its callers send.
 
-use super::{LiveSession, absent, busy::Busy, furnished};
+use super::{LiveSession, absent, busy::Busy, furnished, not_stopped};
 use crate::{
     JobError, Node, admission, door, help,
     kernels::{CellEnd, CellNews, Kernels, LiveCell, Order, context_name},
@@ -23,6 +23,7 @@ use contracts::{
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 
 /// The task of sessions that nobody named one for.
 const TASK: &str = "sessions";
@@ -193,16 +194,18 @@ impl Node {
         if self.is_draining() {
             return Err(JobError::Draining);
         }
+        let stop = self.inner.stops.watch();
         without_open_stdin(&request)?;
         let wanted =
             self.wanted(&request.template, request.lang, BTreeMap::new(), &request.libraries)?;
-        let order = self.order(request, Some(wanted.lang))?;
+        let order = Order { stop, ..self.order(request, Some(wanted.lang))? };
         let plan = admission::plan_to_install(self, &wanted.spec, wanted.installs).await?;
         let place = self.place_for_code().await?;
         if self.inner.leaving.is_cancelled() {
             return Err(JobError::Draining);
         }
         // Who stops waiting from here on does not stop it: half-way its sandbox would be nobody's.
+        not_stopped(&order.stop)?;
         let node = self.clone();
         let running = async move { node.run_once(order, wanted, plan, place).await };
         let running = self.inner.tasks.spawn(running).await;
@@ -282,7 +285,8 @@ impl Node {
                 }
                 None => Ok(()),
             };
-            match furnished {
+            let stopped = not_stopped(&order.stop).map_err(|e| CellEnd::Problem(e.problem()));
+            match furnished.and(stopped) {
                 // The cell's end says what there is to say.
                 Ok(()) => drop(kernels.run(&cell, &context, order).await),
                 Err(end) => kernels.turn_away(&cell, &context, end),
@@ -349,6 +353,7 @@ impl Node {
             timeout: asked.unwrap_or(config.cell_timeout).min(config.max_timeout),
             flood_bytes: config.flood_bytes,
             leaving: self.inner.leaving.clone(),
+            stop: CancellationToken::new(),
             request,
         })
     }

@@ -2,5 +2,6 @@
 
 mod jobs;
 mod pool;
+mod stopping;
 mod templates;
 mod world;
