@@ -113,7 +113,11 @@ impl ApiError {
             Self::BodyTooLarge(_) | Self::BodyTooSlow | Self::BodyBroken => {
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Self::Job(JobError::Full { retry_after_s } | JobError::DiskFull { retry_after_s }) => {
+            Self::Job(
+                JobError::Full { retry_after_s }
+                | JobError::DiskFull { retry_after_s }
+                | JobError::Unread { retry_after_s },
+            ) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(*retry_after_s));
             }
             Self::Job(JobError::Draining) => {

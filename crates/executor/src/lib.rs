@@ -19,7 +19,7 @@ pub use engine::{Engine, EngineKind, Found, Labels, PinnedImage};
 pub use error::{EngineError, LinkError};
 pub use landlock::Fencing;
 pub use sandbox::{
-    Collected, CollectedFile, Counters, Enclosure, Exec, ExecEvent, Places, Sandbox,
+    Collected, CollectedFile, Counters, Enclosure, Exec, ExecEvent, Fed, Places, Sandbox,
 };
 pub use shape::{Shape, ShapeKey};
 pub use terminal::{TerminalEvent, TerminalEvents};

@@ -9,6 +9,8 @@
 //! `close` is the normal end. A sandbox that is dropped instead is left to the sweep by label, which
 //! knows that nobody owns it.
 
+mod stdin;
+
 pub use crate::link::ExecEvent;
 use crate::{
     EngineError, LinkError, TlsGate,
@@ -26,19 +28,13 @@ use contracts::{
     },
     sandbox::path,
 };
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64};
+pub use stdin::Fed;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::UnixListener,
     sync::mpsc,
 };
-
-/// Standard input that is sent before the agent has said that there is room for it. More than that
-/// could fill the link, and a signal would not pass.
-const STDIN_WINDOW: u64 = 256 << 10;
 
 /// What stands around the agent: the wall, seen from outside.
 #[async_trait]
@@ -245,23 +241,6 @@ impl Sandbox {
     pub async fn end_kernel(&self, kernel: &str) -> Result<(), LinkError> {
         let kernel = kernel.to_owned();
         self.link.send(ToAgent::Kernels(ToKernels::End { kernel })).await
-    }
-
-    /// Bytes for a command's standard input; waits while its program reads none.
-    pub async fn stdin(&self, exec: ExecId, data: &[u8]) -> Result<(), LinkError> {
-        for piece in data.chunks(MAX_CHUNK_BYTES) {
-            let size = piece.len() as u64;
-            if self.unanswered.fetch_add(size, Ordering::Relaxed) + size > STDIN_WINDOW {
-                self.ping().await?;
-                self.unanswered.store(size, Ordering::Relaxed);
-            }
-            self.link.send(ToAgent::Stdin { exec, data: piece.to_vec() }).await?;
-        }
-        Ok(())
-    }
-
-    pub async fn end_stdin(&self, exec: ExecId) -> Result<(), LinkError> {
-        self.link.send(ToAgent::StdinEnd { exec }).await
     }
 
     /// A signal to a command's whole process tree, by way of the agent.

@@ -4,6 +4,7 @@ use crate::{JobError, NodeConfig, room};
 use contracts::{JobId, file::Artifact, link::Root};
 use executor::{CollectedFile, LinkError, Sandbox};
 use std::{
+    collections::BTreeMap,
     io::{self, Read},
     path::{Path, PathBuf},
 };
@@ -67,16 +68,46 @@ pub(crate) async fn collect(
         found.extend(collected.files);
     }
     let sba_result = if asked.result { result(sandbox).await? } else { None };
+    let (mut found, left_out) = without_clashes(found);
+    truncated |= left_out;
     if !found.is_empty() && !room::is_there(config) {
         tracing::warn!(%job_id, "the disk is nearly full: artifacts are left out");
         found.clear();
         truncated = true;
     }
-    let artifacts = found.iter().map(artifact).collect();
+    let mut artifacts: Vec<Artifact> = found.iter().map(artifact).collect();
     if !found.is_empty() {
-        keep(config, job_id, found).await?;
+        match keep(config, job_id, found).await {
+            // Of another's doing, since it was looked at. What the program did is told all the same.
+            Err(error) if room::is_wanting(&error) => {
+                tracing::warn!(%job_id, %error, "the disk is full: artifacts are left out");
+                (artifacts, truncated) = (Vec::new(), true);
+            }
+            kept => kept.map_err(|e| JobError::fault("artifacts", e))?,
+        }
     }
     Ok(Left { artifacts, truncated, sba_result })
+}
+
+/// One file of a name, and none where another has its folder, so that all can be unpacked. Who
+/// comes first stays: what lies in the folder for artifacts is there to be handed over. Says
+/// whether anything is lost by it.
+fn without_clashes(found: Vec<CollectedFile>) -> (Vec<CollectedFile>, bool) {
+    let mut kept: BTreeMap<String, CollectedFile> = BTreeMap::new();
+    let mut lost = false;
+    for file in found {
+        let path = &file.path;
+        let beneath = format!("{path}/");
+        let is_folder = kept.range(beneath.clone()..).next();
+        let is_folder = is_folder.is_some_and(|(other, _)| other.starts_with(&beneath));
+        let mut folders = path.match_indices('/').map(|(end, _)| &path[..end]);
+        match kept.get(path) {
+            Some(same) => lost |= same.data != file.data,
+            None if is_folder || folders.any(|folder| kept.contains_key(folder)) => lost = true,
+            None => drop(kept.insert(path.clone(), file)),
+        }
+    }
+    (kept.into_values().collect(), lost)
 }
 
 fn artifact(file: &CollectedFile) -> Artifact {
@@ -105,11 +136,7 @@ fn path(config: &NodeConfig, job_id: &JobId) -> PathBuf {
     config.state_dir.join(FOLDER).join(format!("{job_id}.tar"))
 }
 
-async fn keep(
-    config: &NodeConfig,
-    job_id: &JobId,
-    files: Vec<CollectedFile>,
-) -> Result<(), JobError> {
+async fn keep(config: &NodeConfig, job_id: &JobId, files: Vec<CollectedFile>) -> io::Result<()> {
     let path = path(config, job_id);
     let write = move || -> io::Result<()> {
         let half_done = path.with_extension(HALF_DONE);
@@ -122,7 +149,7 @@ async fn keep(
         }
         written
     };
-    in_background(write).await
+    tokio::task::spawn_blocking(write).await?
 }
 
 fn write_tar(path: &Path, files: &[CollectedFile]) -> io::Result<()> {
@@ -185,4 +212,36 @@ async fn in_background<T: Send + 'static>(
     let done = tokio::task::spawn_blocking(work).await;
     let done = done.map_err(|e| JobError::fault("artifacts", e))?;
     done.map_err(|e| JobError::fault("artifacts", e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clashes(names: &[(&str, &str)]) -> (Vec<String>, bool) {
+        let file = |(path, data): &(&str, &str)| CollectedFile {
+            path: (*path).to_owned(),
+            executable: false,
+            data: data.as_bytes().to_vec(),
+        };
+        let (kept, lost) = without_clashes(names.iter().map(file).collect());
+        let named =
+            |file: CollectedFile| format!("{}={}", file.path, String::from_utf8_lossy(&file.data));
+        (kept.into_iter().map(named).collect(), lost)
+    }
+
+    #[test]
+    fn a_name_is_there_once_and_can_be_unpacked() {
+        for (names, kept, lost) in [
+            (&[("a", "1"), ("b", "2")][..], &["a=1", "b=2"][..], false),
+            (&[("a", "1"), ("a", "1")], &["a=1"], false),
+            (&[("a", "1"), ("a", "2")], &["a=1"], true),
+            (&[("a", "1"), ("a/b", "2")], &["a=1"], true),
+            (&[("a/b/c", "1"), ("a/b", "2"), ("a", "3")], &["a/b/c=1"], true),
+            (&[("a/b", "1"), ("a.b", "2"), ("a/bc", "3")], &["a.b=2", "a/b=1", "a/bc=3"], false),
+        ] {
+            let expected = (kept.iter().map(|&name| name.to_owned()).collect(), lost);
+            assert_eq!(clashes(names), expected, "{names:?}");
+        }
+    }
 }

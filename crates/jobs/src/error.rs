@@ -36,6 +36,10 @@ pub enum JobError {
     NotRunning,
     #[error("the code has ended, or its standard input is not open")]
     NotReading,
+    #[error(
+        "programs in the session leave too much of their standard input unread; nothing was taken"
+    )]
+    Unread { retry_after_s: u64 },
     #[error("{what} is larger than {most} bytes")]
     TooLarge { what: &'static str, most: u64 },
     #[error("the libraries can't be installed: the client ended with {}", .0.exit_code)]
@@ -92,6 +96,9 @@ impl JobError {
             },
             Self::NotRunning | Self::NotReading => {
                 Problem::new(Validation, 409, "Not running").with_detail(self.to_string())
+            }
+            Self::Unread { .. } => {
+                Problem::new(RateLimit, 429, "Too much is unread").with_detail(self.to_string())
             }
             Self::TooLarge { .. } => {
                 Problem::new(Validation, 413, "Too large").with_detail(self.to_string())

@@ -5,9 +5,15 @@
 
 use crate::{JobError, NodeConfig};
 use rustix::fs::statvfs;
+use std::io;
 
 /// What `Retry-After` says: room comes back with the next sweep, or by the operator.
 const RETRY_AFTER_S: u64 = 60;
+
+/// Whether a write failed because there was none.
+pub(crate) fn is_wanting(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
 
 /// A disk that does not say how much is free is taken to have room.
 pub(crate) fn is_there(config: &NodeConfig) -> bool {

@@ -5,7 +5,7 @@ use contracts::{
     code::{CellInput, ExecuteRequest},
     link::{ExecId, kernel::MAX_STDIN_BYTES},
 };
-use executor::{LinkError, Sandbox};
+use executor::{Fed, LinkError, Sandbox};
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
@@ -14,6 +14,12 @@ use tokio::sync::Mutex;
 
 /// What an agent may take to say that it has something.
 const PROOF: Duration = Duration::from_secs(10);
+
+/// How long a line waits for programs that leave too much of their input unread.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What `Retry-After` says then: programs read when they like.
+const RETRY_AFTER_S: u64 = 1;
 
 /// As on a terminal, what comes before the code asks is kept for it.
 pub(crate) struct CellStdin {
@@ -65,29 +71,34 @@ impl CellStdin {
         if state.open { Ok(()) } else { sandbox.end_stdin(exec).await }
     }
 
-    /// Returns when the agent has it, so that the death of the node loses nothing that was taken.
+    /// Returns when the agent has it, so that the death of the node loses nothing that was taken; or
+    /// takes nothing of it.
     pub(super) async fn feed(&self, sandbox: &Sandbox, input: CellInput) -> Result<(), JobError> {
-        let mut state = self.state.lock().await;
+        let unread = JobError::Unread { retry_after_s: RETRY_AFTER_S };
+        // Who began with much to read may hold it until another program reads.
+        let state = tokio::time::timeout(PATIENCE, self.state.lock()).await;
+        let Ok(mut state) = state else { return Err(unread) };
         if !state.open || self.ended.load(Ordering::Relaxed) {
             return Err(JobError::NotReading);
         }
         let ends = input.eof;
         let data = input.into_bytes();
-        if state.bytes + data.len() as u64 > MAX_STDIN_BYTES {
+        let bytes = state.bytes + data.len() as u64;
+        if bytes > MAX_STDIN_BYTES {
             let what = "standard input of one cell";
             return Err(JobError::TooLarge { what, most: MAX_STDIN_BYTES });
         }
-        state.bytes += data.len() as u64;
-        state.open = !ends;
-        let Some(exec) = state.exec else {
-            state.waiting.extend(data);
-            return Ok(());
-        };
-        sandbox.stdin(exec, &data).await?;
-        if ends {
-            sandbox.end_stdin(exec).await?;
+        match state.exec {
+            None => state.waiting.extend(data),
+            Some(exec) => {
+                let fed = sandbox.stdin_at_once(exec, &data, ends, PATIENCE);
+                let fed = tokio::time::timeout(PROOF, fed).await;
+                if fed.map_err(|late| JobError::fault("link", late))?? == Fed::Nothing {
+                    return Err(unread);
+                }
+            }
         }
-        let proof = tokio::time::timeout(PROOF, sandbox.ping()).await;
-        Ok(proof.map_err(|late| JobError::fault("link", late))??)
+        (state.bytes, state.open) = (bytes, !ends);
+        Ok(())
     }
 }

@@ -1,7 +1,9 @@
 //! The node's promises, on a scripted engine and a real store.
 
 mod jobs;
+mod leftovers;
 mod pool;
+mod stdin;
 mod stopping;
 mod templates;
 mod world;
