@@ -27,6 +27,7 @@ use executor::podman::{ImagePolicy, Pull};
 use gate::{Gate, Outside, Policy, providers::KeySource};
 use jobs::{EgressConfig, NodeConfig, PoolConfig};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use store::Kept;
 
 /// The worker node of Pinfold: runs untrusted jobs in sealed Podman sandboxes, for a dispatcher that
 /// asks over HTTP.
@@ -165,6 +166,10 @@ impl Checked {
             stop_grace: Duration::from_secs(self.times.stop_grace_seconds),
             flood_bytes: self.limits.flood_bytes,
             retention: Duration::from_secs(self.times.retention_seconds),
+            retention_most: Kept {
+                count: self.times.retention_max_count,
+                bytes: self.times.retention_max_bytes,
+            },
             artifact_max_files: self.limits.artifact_max_files,
             artifact_max_bytes: self.limits.artifact_max_bytes,
             min_free_bytes: self.limits.min_free_bytes,

@@ -78,3 +78,23 @@ fn a_configuration_that_is_printed_shows_no_token_and_no_key() {
     let text = format!("{:?}", checked.provider_key);
     assert!(text.contains("Given") && !text.contains(&digits), "{text}");
 }
+
+#[test]
+fn a_time_that_has_no_date_is_refused_by_name() {
+    for (flag, name) in [
+        ("--retention-seconds", "RETENTION_SECONDS"),
+        ("--session-lifetime-seconds", "SESSION_LIFETIME_SECONDS"),
+        ("--stop-grace-seconds", "STOP_GRACE_SECONDS"),
+    ] {
+        let config = worker_api::Config::try_parse_from([
+            "worker-api",
+            "--worker-api-bearer-token=t",
+            "--container-runtime=direct",
+            "--agent-path=/bin/true",
+            "--landlock=off",
+            &format!("{flag}={}", u64::MAX),
+        ]);
+        let faults = config.unwrap().checked().err().expect("refused");
+        assert!(faults.iter().any(|fault| fault.field == name), "{flag}");
+    }
+}

@@ -4,6 +4,7 @@ use crate::PoolConfig;
 use contracts::{ImageRef, code::Language, limits::Limits};
 use gate::{Gate, egress::Policy};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use store::Kept;
 
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
@@ -26,6 +27,8 @@ pub struct NodeConfig {
     pub flood_bytes: u64,
     /// How long an ended job and its artifacts can be read.
     pub retention: Duration,
+    /// So many of them, and so much. The oldest go first.
+    pub retention_most: Kept,
     pub artifact_max_files: u32,
     pub artifact_max_bytes: u64,
     /// Free space where the state is, below which nothing is taken that would need some of it.

@@ -34,6 +34,10 @@ use std::{
 };
 use time::OffsetDateTime;
 
+/// Between two tries to keep the end of a job.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
 /// How a job's supervision ended.
 enum Fate {
     Ended(Box<JobResult>),
@@ -82,21 +86,30 @@ async fn live(node: Node, job: Arc<LiveJob>, resumed: Option<Resumed>) {
             Err(error.problem())
         }
     };
-    finish(&node, &job, end).await;
+    let kept = finish(&node, &job, end).await;
+    if !kept {
+        job.leave();
+    }
     node.inner.jobs.remove(&id);
-    if let Some(sandbox) = sandbox {
-        node.inner.sandboxes.release(sandbox);
+    match sandbox {
+        Some(sandbox) if kept => node.inner.sandboxes.release(sandbox),
+        Some(sandbox) => sandbox.leave().await,
+        None => {}
     }
 }
 
-/// Keeps the end, then tells it.
-pub(crate) async fn finish(node: &Node, job: &LiveJob, end: Result<JobResult, Problem>) {
+/// Keeps the end, then tells it. What can't be kept, on a disk that is full say, is not told and tried
+/// again; `false` when the node leaves before, and its next life looks into it anew.
+async fn finish(node: &Node, job: &LiveJob, end: Result<JobResult, Problem>) -> bool {
     let id = &job.request.job_id;
-    if let Err(error) = node.inner.store.finish(id.clone(), end.clone()).await {
-        // Not kept is not told: the next life of the node looks into it again.
+    let mut pause = FIRST_PAUSE;
+    while let Err(error) = node.inner.store.finish(id.clone(), end.clone()).await {
         tracing::error!(job_id = %id, error = %chain(&error), "the end of a job could not be kept");
-        job.leave();
-        return;
+        tokio::select! {
+            () = node.inner.leaving.cancelled() => return false,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
     match end {
         Ok(result) => {
@@ -113,6 +126,7 @@ pub(crate) async fn finish(node: &Node, job: &LiveJob, end: Result<JobResult, Pr
             job.end(Ended::Problem(problem));
         }
     }
+    true
 }
 
 struct Run<'a> {

@@ -15,6 +15,7 @@ use prometheus_client::{
     },
     registry::Registry,
 };
+use store::{Kept, Outlived};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct End {
@@ -51,6 +52,9 @@ pub struct Metrics {
     pub(crate) removal_failures: Counter,
     sandbox_seconds: Family<Way, Histogram>,
     landlock_abi: Gauge,
+    results_kept: Gauge,
+    results_bytes: Gauge,
+    results_forgotten: Family<Why, Counter>,
 }
 
 impl Default for Metrics {
@@ -70,6 +74,9 @@ impl Default for Metrics {
             removal_failures: Counter::default(),
             sandbox_seconds: Family::new_with_constructor(histogram),
             landlock_abi: Gauge::default(),
+            results_kept: Gauge::default(),
+            results_bytes: Gauge::default(),
+            results_forgotten: Family::default(),
         }
     }
 }
@@ -104,6 +111,12 @@ impl Metrics {
         registry.register("sandbox_removal_failures", "Removals left to the sweep", removals);
         let seconds = self.sandbox_seconds.clone();
         registry.register("sandbox_seconds", "Until a job had its sandbox", seconds);
+        let kept = self.results_kept.clone();
+        registry.register("results_kept", "Ended jobs and sessions that can be read", kept);
+        let bytes = self.results_bytes.clone();
+        registry.register("results_kept_bytes", "What they take, with artifacts", bytes);
+        let forgotten = self.results_forgotten.clone();
+        registry.register("results_forgotten", "For their age, or to make room", forgotten);
         let help = "Version of Landlock around code in the latest sandbox; 0 is none";
         registry.register("landlock_abi", help, self.landlock_abi.clone());
     }
@@ -124,6 +137,21 @@ impl Metrics {
 
     pub(crate) fn job_fault(&self, phase: &str) {
         self.faults.get_or_create(&Phase { phase: phase.to_owned() }).inc();
+    }
+
+    pub(crate) fn keeps(&self, kept: Kept) {
+        self.results_kept.set(kept.count as i64);
+        self.results_bytes.set(kept.bytes as i64);
+    }
+
+    pub(crate) fn forgets(&self, outlived: &[Outlived]) {
+        for gone in outlived {
+            let why = match gone.why {
+                store::Why::Age => "age",
+                store::Why::Room => "room",
+            };
+            self.results_forgotten.get_or_create(&Why { why: why.to_owned() }).inc();
+        }
     }
 
     pub(crate) fn sandbox_made(&self, landlock: Landlock) {

@@ -20,7 +20,7 @@ use contracts::{
     problem::{Problem, ProblemType},
 };
 use std::{collections::HashSet, sync::Arc};
-use store::JobRow;
+use store::{Ended, JobRow};
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
 
@@ -141,6 +141,9 @@ pub(crate) fn keep_swept(node: &Node) {
     node.inner.tasks.clone().spawn(async move {
         let mut rounds = tokio::time::interval(node.inner.config.sweep_every);
         rounds.tick().await;
+        if let Err(error) = forget_outlived(&node).await {
+            tracing::warn!(error = %chain(&error), "the next round tries again");
+        }
         loop {
             tokio::select! {
                 () = node.inner.leaving.cancelled() => return,
@@ -154,13 +157,33 @@ pub(crate) fn keep_swept(node: &Node) {
 }
 
 async fn round(node: &Node) -> Result<(), JobError> {
-    sweep(node).await?;
-    let config = &node.inner.config;
-    let before = OffsetDateTime::now_utc() - config.retention;
-    for id in node.inner.store.expire(before).await? {
-        artifacts::forget(config, &id).await;
+    // An engine that does not answer is no reason to keep what has outlived its time.
+    let swept = sweep(node).await;
+    uploads::sweep(&node.inner.config).await;
+    forget_outlived(node).await?;
+    swept
+}
+
+/// Forgets the oldest results, until those that are left may be kept. Their artifacts go first: in
+/// this order a crash leaves no file that nobody knows of.
+async fn forget_outlived(node: &Node) -> Result<(), JobError> {
+    let (config, store) = (&node.inner.config, &node.inner.store);
+    let retention = time::Duration::try_from(config.retention).unwrap_or(time::Duration::MAX);
+    let before = OffsetDateTime::now_utc().checked_sub(retention);
+    let before = before.unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    loop {
+        let outlived = store.outlived(before, config.retention_most).await?;
+        node.inner.metrics.forgets(&outlived);
+        if outlived.is_empty() {
+            break;
+        }
+        for gone in &outlived {
+            if let Ended::Job(id) = &gone.who {
+                artifacts::forget(config, id).await;
+            }
+        }
+        store.forget(outlived).await?;
     }
-    node.inner.store.expire_sessions(before).await?;
-    uploads::sweep(config).await;
+    node.inner.metrics.keeps(store.kept().await?);
     Ok(())
 }

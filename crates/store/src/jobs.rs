@@ -119,14 +119,18 @@ impl Store {
         end: Result<JobResult, Problem>,
     ) -> Result<bool, StoreError> {
         self.with("finish", move |db| {
-            let sql = "UPDATE job SET state = 'ended', ended_at = ?2, result = ?3, problem = ?4
+            let sql = "UPDATE job SET state = 'ended', ended_at = ?2, result = ?3, problem = ?4,
+                              bytes = length(CAST(request AS BLOB)) + ?5
                        WHERE job_id = ?1 AND state != 'ended'";
             let (result, problem) = match &end {
                 Ok(result) => (Some(json(result)?), None),
                 Err(problem) => (None, Some(json(problem)?)),
             };
             let now = micros(OffsetDateTime::now_utc());
-            let values = params![job_id.as_str(), now, result, problem];
+            let files = end.iter().flat_map(|result| &result.artifacts).map(|file| file.size_bytes);
+            let text = result.as_ref().or(problem.as_ref()).map_or(0, String::len) as u64;
+            let bytes = files.fold(text, u64::saturating_add) as i64;
+            let values = params![job_id.as_str(), now, result, problem, bytes];
             Ok(db.prepare_cached(sql)?.execute(values)? > 0)
         })
         .await
@@ -163,17 +167,6 @@ impl Store {
             let task = filter.task_id.map(String::from);
             let values = params![state, task, at, id, limit as i64];
             db.prepare_cached(&sql)?.query_map(values, row)?.collect()
-        })
-        .await
-    }
-
-    /// Forgets jobs that ended before a moment, and names them.
-    pub async fn expire(&self, before: OffsetDateTime) -> Result<Vec<JobId>, StoreError> {
-        self.with("expire", move |db| {
-            let sql = "DELETE FROM job WHERE state = 'ended' AND ended_at < ?1 RETURNING job_id";
-            let mut statement = db.prepare_cached(sql)?;
-            let ids = statement.query_map([micros(before)], |row| parse(row, 0, JobId::new))?;
-            ids.collect()
         })
         .await
     }

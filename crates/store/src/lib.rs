@@ -10,6 +10,7 @@
 mod egress;
 mod error;
 mod jobs;
+mod kept;
 mod providers;
 mod schema;
 mod sessions;
@@ -18,6 +19,7 @@ mod worker;
 
 pub use error::StoreError;
 pub use jobs::{Admission, JobFilter, JobRow, Page};
+pub use kept::{Ended, Kept, Outlived, Why};
 pub use providers::{Change, ProviderRow, RouteRow};
 pub use sessions::SessionRow;
 pub use templates::TemplateRow;

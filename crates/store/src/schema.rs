@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use std::{os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
 /// Each entry brings a file from its index to the next version, in one transaction.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 
@@ -66,6 +66,19 @@ CREATE TABLE template (
     spec       TEXT NOT NULL,
     updated_at INTEGER NOT NULL
 ) STRICT;
+",
+    // What each ended job and session takes, so that their sum is in an index.
+    "
+ALTER TABLE job ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+UPDATE job SET bytes = length(CAST(request AS BLOB)) + ifnull(length(CAST(result AS BLOB)), 0)
+        + ifnull((SELECT sum(value ->> '$.size_bytes') FROM json_each(job.result, '$.artifacts')), 0)
+    WHERE state = 'ended';
+DROP INDEX job_ended;
+CREATE INDEX job_ended ON job (ended_at, bytes) WHERE state = 'ended';
+
+ALTER TABLE session ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+UPDATE session SET bytes = length(CAST(request AS BLOB)) + length(CAST(view AS BLOB));
+CREATE INDEX session_ended ON session (changed_at, bytes) WHERE NOT active;
 ",
 ];
 

@@ -27,21 +27,24 @@ impl Store {
     pub async fn save_session(&self, session: SessionRow) -> Result<(), StoreError> {
         self.with("session", move |db| {
             let sql = "INSERT INTO session
-                           (session_id, task_id, request, request_hash, view, sandbox, active, changed_at)
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                           (session_id, task_id, request, request_hash, view, sandbox, active, changed_at,
+                            bytes)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
                        ON CONFLICT (session_id) DO UPDATE SET view = excluded.view,
                            sandbox = excluded.sandbox, active = excluded.active,
-                           changed_at = excluded.changed_at
+                           changed_at = excluded.changed_at, bytes = excluded.bytes
                        WHERE session.active";
+            let (request, view) = (json(&session.request)?, json(&session.view)?);
             let values = params![
                 session.session_id.as_str(),
                 session.view.task_id.as_str(),
-                json(&session.request)?,
+                request,
                 session.request_hash,
-                json(&session.view)?,
+                view,
                 session.sandbox.as_ref().map(SandboxId::as_str),
                 session.view.state == SessionState::Active,
                 micros(OffsetDateTime::now_utc()),
+                (request.len() + view.len()) as i64,
             ];
             db.prepare_cached(sql)?.execute(values).map(drop)
         })
@@ -60,15 +63,6 @@ impl Store {
         self.with("sessions", |db| {
             let sql = format!("{SELECT} WHERE active ORDER BY changed_at");
             db.prepare_cached(&sql)?.query_map([], row)?.collect()
-        })
-        .await
-    }
-
-    /// Forgets sessions that ended before a moment.
-    pub async fn expire_sessions(&self, before: OffsetDateTime) -> Result<(), StoreError> {
-        self.with("sessions", move |db| {
-            let sql = "DELETE FROM session WHERE NOT active AND changed_at < ?1";
-            db.prepare_cached(sql)?.execute([micros(before)]).map(drop)
         })
         .await
     }

@@ -156,20 +156,6 @@ async fn pages_follow_each_other_without_gap_or_repeat() {
     assert_eq!(seen.len(), 25);
 }
 
-#[tokio::test]
-async fn expiry_takes_the_ended_and_leaves_the_rest() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path()).unwrap();
-    for id in ["a", "b"] {
-        store.admit(job(id)).await.unwrap();
-    }
-    let a = JobId::new("a").unwrap();
-    store.finish(a.clone(), Err(problem())).await.unwrap();
-    let later = OffsetDateTime::now_utc() + time::Duration::hours(1);
-    assert_eq!(store.expire(later).await.unwrap(), [a]);
-    assert_eq!(store.unfinished().await.unwrap().len(), 1);
-}
-
 #[test]
 fn a_file_that_is_no_database_is_a_clear_error() {
     let folder = tempfile::tempdir().unwrap();

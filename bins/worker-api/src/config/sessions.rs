@@ -3,6 +3,16 @@
 use contracts::{Faults, ImageRef, code::Language};
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
+/// A hundred years: what somebody means by never, and a date that can be told.
+const LONGEST_SECONDS: u64 = 100 * 365 * 24 * 3600;
+
+fn check_span(named: &[(&str, u64)], faults: &mut Faults) {
+    for (name, seconds) in named {
+        let most = format!("must be at most {LONGEST_SECONDS} seconds");
+        faults.require(*seconds <= LONGEST_SECONDS, *name, most);
+    }
+}
+
 /// The image with a toolchain of every language that needs one, but Java.
 const POLYGLOT: &str = "localhost/pinfold/polyglot:latest";
 
@@ -36,6 +46,14 @@ pub struct JobTimes {
     /// How long an ended job can be read, in seconds.
     #[arg(long, env = "RETENTION_SECONDS", default_value_t = 86400)]
     pub retention_seconds: u64,
+
+    /// Most ended jobs and sessions that can be read. The oldest go first, whatever their age.
+    #[arg(long, env = "RETENTION_MAX_COUNT", default_value_t = 100_000)]
+    pub retention_max_count: u64,
+
+    /// What they may take with their artifacts, in bytes. The oldest go first, whatever their age.
+    #[arg(long, env = "RETENTION_MAX_BYTES", default_value_t = 8 << 30)]
+    pub retention_max_bytes: u64,
 }
 
 impl JobTimes {
@@ -44,10 +62,19 @@ impl JobTimes {
             ("DEFAULT_TIMEOUT_SECONDS", self.default_timeout_seconds),
             ("MAX_TIMEOUT_SECONDS", self.max_timeout_seconds),
             ("MAX_RUNNING", self.max_running as u64),
+            ("RETENTION_MAX_COUNT", self.retention_max_count),
         ];
         for (name, value) in at_least_one {
             faults.require(value >= 1, name, "must be at least 1");
         }
+        let seconds = [
+            ("DEFAULT_TIMEOUT_SECONDS", self.default_timeout_seconds),
+            ("MAX_TIMEOUT_SECONDS", self.max_timeout_seconds),
+            ("TERM_GRACE_MS", self.term_grace_ms / 1000),
+            ("STOP_GRACE_SECONDS", self.stop_grace_seconds),
+            ("RETENTION_SECONDS", self.retention_seconds),
+        ];
+        check_span(&seconds, faults);
     }
 }
 
@@ -122,6 +149,13 @@ impl SessionTimes {
             "SESSIONS_WITHOUT_TOKEN",
             "is only for a LISTEN_ADDR on loopback",
         );
+        let seconds = [
+            ("SESSION_IDLE_SECONDS", self.session_idle_seconds),
+            ("SESSION_LIFETIME_SECONDS", self.session_lifetime_seconds),
+            ("SESSION_FREEZE_AFTER_SECONDS", self.session_freeze_after_seconds),
+            ("SESSION_CODE_SECONDS", self.session_code_seconds),
+        ];
+        check_span(&seconds, faults);
         faults.require(
             self.session_code_seconds >= 1,
             "SESSION_CODE_SECONDS",

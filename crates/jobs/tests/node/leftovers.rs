@@ -3,11 +3,13 @@
 use crate::world::{World, job, result};
 use contracts::{
     JobId,
-    job::{JobResult, Status},
+    job::{JobResult, JobState, Status},
     link::Root,
 };
 use executor::fake::{FakeEngine, Program};
-use jobs::Node;
+use jobs::{JobError, Node};
+use std::time::Duration;
+use store::Kept;
 
 fn leaving(files: &[(Root, &str, &str)]) -> FakeEngine {
     let leaves = |(root, path, text): &(Root, &str, &str)| {
@@ -59,4 +61,94 @@ async fn a_disk_that_fills_up_while_artifacts_are_written_costs_them_and_not_the
     let told = run(&node).await;
     assert_eq!((told.outcome.status, &*told.outcome.stdout), (Status::Completed, "done"));
     assert_eq!((names(&told), told.artifacts_truncated), (vec![], true));
+}
+
+#[tokio::test]
+async fn the_oldest_results_make_room_with_all_that_they_left() {
+    let mut world = World::new(leaving(&[(Root::Job, "artifacts/a", "a")]));
+    world.config.retention_most = Kept { count: 2, bytes: 1 << 20 };
+    world.config.sweep_every = Duration::from_millis(20);
+    let node = world.node().await;
+    for id in ["a", "b", "c"] {
+        result(node.run(job(id, &["x"])).await);
+    }
+    let folder = world.config.state_dir.join("artifacts");
+    let left = || std::fs::read_dir(&folder).unwrap().count();
+    world.until(|| left() == 2).await;
+    let gone = JobId::new("a").unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(matches!(node.job(&gone).await, Err(JobError::NotFound(_))));
+    for id in ["b", "c"] {
+        node.artifact(&JobId::new(id).unwrap(), "a").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_engine_that_does_not_answer_keeps_nothing_from_being_forgotten() {
+    let mut world = World::new(leaving(&[]));
+    world.config.retention = Duration::from_millis(1);
+    world.config.sweep_every = Duration::from_millis(20);
+    let node = world.node().await;
+    result(node.run(job("a", &["x"])).await);
+    world.engine.inject(|faults| faults.unreachable = true);
+    let id = JobId::new("a").unwrap();
+    let gone = async { while node.job(&id).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(5), gone).await.expect("it goes");
+}
+
+#[tokio::test]
+async fn a_retention_for_ever_is_one() {
+    let mut world = World::new(leaving(&[]));
+    world.config.retention = Duration::MAX;
+    world.config.retention_most = Kept { count: 1, bytes: 1 << 20 };
+    world.config.sweep_every = Duration::from_millis(20);
+    let node = world.node().await;
+    for id in ["a", "b"] {
+        result(node.run(job(id, &["x"])).await);
+    }
+    let id = JobId::new("a").unwrap();
+    let gone = async { while node.job(&id).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(5), gone).await.expect("the rounds go on");
+}
+
+/// Nothing that ends can be written down until the answer is dropped.
+fn full_store(world: &World) -> rusqlite::Connection {
+    let db = rusqlite::Connection::open(world.config.state_dir.join("pinfold.db")).unwrap();
+    db.execute_batch(
+        "CREATE TRIGGER full BEFORE UPDATE OF result ON job WHEN NEW.state = 'ended'
+         BEGIN SELECT RAISE(ABORT, 'scripted'); END",
+    )
+    .unwrap();
+    db
+}
+
+#[tokio::test]
+async fn an_end_that_can_not_be_kept_is_told_as_soon_as_it_can() {
+    let world = World::new(leaving(&[]));
+    let node = world.node().await;
+    let db = full_store(&world);
+    node.submit(job("a", &["x"])).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    let id = JobId::new("a").unwrap();
+    assert_eq!(node.job(&id).await.unwrap().state, JobState::Running);
+    db.execute_batch("DROP TRIGGER full").unwrap();
+    let told = result(node.run(job("a", &["x"])).await);
+    assert_eq!((told.outcome.status, &*told.outcome.stdout), (Status::Completed, "done"));
+    world.until(|| world.engine.living().is_empty()).await;
+    assert_eq!(world.engine.created(), 1);
+}
+
+#[tokio::test]
+async fn an_end_that_can_not_be_kept_is_found_by_the_next_life() {
+    let world = World::new(leaving(&[]));
+    let node = world.node().await;
+    let db = full_store(&world);
+    node.submit(job("a", &["x"])).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    node.drain(Duration::ZERO).await;
+    drop(node);
+    db.execute_batch("DROP TRIGGER full").unwrap();
+    let told = result(world.node().await.run(job("a", &["x"])).await);
+    assert_eq!((told.outcome.status, &*told.outcome.stdout), (Status::Completed, "done"));
+    assert_eq!(world.engine.created(), 1);
 }

@@ -13,7 +13,7 @@ use executor::{
 };
 use jobs::{Ended, JobError, Node, NodeConfig, PoolConfig};
 use std::{sync::Arc, time::Duration};
-use store::Store;
+use store::{Kept, Store};
 
 pub(crate) struct World {
     pub(crate) engine: Arc<FakeEngine>,
@@ -38,6 +38,7 @@ impl World {
             stop_grace: Duration::from_millis(20),
             flood_bytes: 1 << 20,
             retention: Duration::from_secs(3600),
+            retention_most: Kept { count: 100, bytes: 1 << 30 },
             artifact_max_files: 10,
             artifact_max_bytes: 1 << 20,
             min_free_bytes: 0,
