@@ -105,3 +105,32 @@ async fn one_that_is_tried_again_in_between_is_not_forgotten() {
     world.store.forget(outlived).await.unwrap();
     assert!(world.store.job(a).await.unwrap().is_some());
 }
+
+#[tokio::test]
+async fn what_an_older_node_has_kept_is_counted() {
+    let world = World::with(&["a", "b"]).await;
+    let before = world.store.kept().await.unwrap();
+    let World { _folder: folder, store } = world;
+    drop(store);
+    let db = rusqlite::Connection::open(folder.path().join("pinfold.db")).unwrap();
+    db.execute_batch(
+        "DROP INDEX job_ended; DROP INDEX session_ended;
+         ALTER TABLE job DROP COLUMN bytes; ALTER TABLE session DROP COLUMN bytes;
+         CREATE INDEX job_ended ON job (ended_at) WHERE state = 'ended';
+         UPDATE job SET problem = NULL,
+             result = '{\"artifacts\":[{\"size_bytes\":100},{\"size_bytes\":20}]}'
+             WHERE job_id = 'a';
+         UPDATE job SET problem = NULL, result = '{}' WHERE job_id = 'b';
+         PRAGMA user_version = 3",
+    )
+    .unwrap();
+    let problems: i64 = db
+        .query_row("SELECT sum(length(request)) FROM job WHERE state = 'ended'", [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    drop(db);
+    let kept = Store::open(folder.path()).unwrap().kept().await.unwrap();
+    let results = r#"{"artifacts":[{"size_bytes":100},{"size_bytes":20}]}{}"#.len() as u64;
+    assert_eq!(kept, Kept { count: before.count, bytes: problems as u64 + results + 120 });
+}
