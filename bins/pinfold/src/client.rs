@@ -84,6 +84,9 @@ impl Client {
             );
         }
         let authority = uri.authority().context("the address has no host")?;
+        if !["", "/"].contains(&uri.path()) || uri.query().is_some() {
+            bail!("{url}: the node is asked at its root; leave out what is behind the host");
+        }
         let port = authority.port_u16().unwrap_or(80);
         Ok(Self { authority: format!("{}:{port}", authority.host()), token })
     }
@@ -212,7 +215,9 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, value);
         }
-        let response = sender.send_request(request.body(body.0)?).await?;
+        // What was not typed by us is the token.
+        let request = request.body(body.0).context("the token can't be sent")?;
+        let response = sender.send_request(request).await?;
         Ok(Streaming { response, _driver: driver })
     }
 }

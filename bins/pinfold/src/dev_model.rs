@@ -122,7 +122,7 @@ impl Door {
                 }),
             };
             if let Err(error) = accepted {
-                eprintln!("dev-model: a connection could not be accepted: {error}");
+                out::note(format_args!("dev-model: a connection could not be accepted: {error}"));
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
             while calls.try_join_next().is_some() {}

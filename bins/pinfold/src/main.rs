@@ -1,7 +1,7 @@
 //! The command that a person types.
 
-// It panics where nobody reads; `out` does not.
-#![deny(clippy::print_stdout)]
+// They panic where nobody reads; `out` does not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod cli;
 mod client;
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         if error.is::<out::Unread>() {
             return ExitCode::from(out::UNREAD);
         }
-        eprintln!("error: {error:#}");
+        out::note(format_args!("error: {error:#}"));
         ExitCode::from(OUR_FAULT)
     })
 }

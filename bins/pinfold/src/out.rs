@@ -1,4 +1,4 @@
-//! Lines on standard output, for whoever still reads it.
+//! Lines on standard output and beside it, for whoever still reads them.
 
 use std::{
     fmt::{self, Display},
@@ -25,4 +25,9 @@ pub(crate) fn line(text: impl Display) -> anyhow::Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Unread.into()),
         written => Ok(written?),
     }
+}
+
+/// Something for the person in front of it. That nobody reads it changes nothing of what is done.
+pub(crate) fn note(text: impl Display) {
+    let _unread = writeln!(std::io::stderr().lock(), "{text}");
 }

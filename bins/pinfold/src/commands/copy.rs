@@ -7,6 +7,7 @@ use super::jobs::encoded;
 use crate::{
     cli::{Copy, End, Here, Place, SessionPath},
     client::{Client, Refused, RequestBody},
+    out,
 };
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -41,7 +42,9 @@ pub(crate) async fn run(client: &Client, copy: Copy) -> anyhow::Result<ExitCode>
     if left_out == 0 {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("pinfold: {left_out} left out: links that may lead out, pipes, devices and the like");
+    out::note(format_args!(
+        "pinfold: {left_out} left out: links that may lead out, pipes, devices and the like"
+    ));
     Ok(ExitCode::from(LEFT_OUT))
 }
 

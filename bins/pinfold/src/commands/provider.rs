@@ -4,6 +4,7 @@ use super::{environment, jobs::encoded, printed};
 use crate::{
     cli::{CreateProvider, ProviderCommand, ProviderFields, UpdateProvider},
     client::Client,
+    out,
 };
 use anyhow::{Context, bail};
 use contracts::{
@@ -70,7 +71,7 @@ fn request(create: CreateProvider) -> anyhow::Result<ProviderRequest> {
     if from_existing {
         let found = existing(kind.profile(), base_url.is_some(), &environment::variable)?;
         for variable in &found.read {
-            eprintln!("read {variable}");
+            out::note(format_args!("read {variable}"));
         }
         credential = found.credential;
         base_url = base_url.or(found.base_url);

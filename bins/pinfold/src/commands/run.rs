@@ -205,7 +205,7 @@ async fn feed_stdin(client: &Client, job_id: &str, wanted: bool) -> anyhow::Resu
 /// The first interrupt stops the job, whose last words are still shown; the second leaves it at once.
 async fn interrupts(client: &Client, job_id: &str) -> anyhow::Result<ExitCode> {
     tokio::signal::ctrl_c().await?;
-    eprintln!("stopping the job; once more to leave it");
+    out::note(format_args!("stopping the job; once more to leave it"));
     let path = format!("/v1/worker/jobs/{}/cancel", encoded(job_id));
     let stop = async {
         let _: serde_json::Value = client.post(&path, &serde_json::json!({})).await?;
@@ -248,10 +248,13 @@ fn end(view: JobView, show: bool) -> anyhow::Result<ExitCode> {
     let outcome = result.outcome;
     if show {
         if outcome.truncated.stdout || outcome.truncated.stderr {
-            eprintln!("pinfold: the output was cut at {} bytes", outcome.limits.output_bytes);
+            out::note(format_args!(
+                "pinfold: the output was cut at {} bytes",
+                outcome.limits.output_bytes
+            ));
         }
         if outcome.reason != Reason::Exit {
-            eprintln!("pinfold: {}", why(&outcome));
+            out::note(format_args!("pinfold: {}", why(&outcome)));
         }
     }
     Ok(ExitCode::from(match outcome.status {

@@ -4,7 +4,7 @@
 //! written through, whoever made it; links of the session's are left out.
 
 use super::PIECES;
-use crate::client::Streaming;
+use crate::{client::Streaming, out};
 use anyhow::{Context, bail};
 use bytes::{Buf, Bytes};
 use contracts::file::check_path;
@@ -106,7 +106,7 @@ fn unpack(from: impl Read, to: &Path) -> anyhow::Result<u64> {
                 }
             }
             _ => {
-                eprintln!("pinfold: {path}: left out, it is no file and no folder");
+                out::note(format_args!("pinfold: {path}: left out, it is no file and no folder"));
                 left_out += 1;
             }
         }

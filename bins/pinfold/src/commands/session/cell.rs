@@ -13,6 +13,7 @@ use crate::{
     sse::{Event, Parser},
 };
 use anyhow::Context;
+use bytes::Bytes;
 use contracts::{
     CellId,
     code::{CellInput, ExecuteRequest, ExecuteResponse, KernelNews},
@@ -21,10 +22,14 @@ use contracts::{
 use http_body_util::BodyExt;
 use hyper::Method;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-/// The code that a shell gives who was refused.
+/// The code that a shell gives who was refused, and who was interrupted.
 const REFUSED: u8 = 1;
+const INTERRUPTED: u8 = 130;
+
+/// Between two tries to hand over what was typed, while the sandbox has too much to read.
+const UNREAD_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Cells<'a> {
     client: &'a Client,
@@ -87,14 +92,21 @@ impl<'a> Cells<'a> {
                 Some(first) => Ok(first),
                 None => {
                     let after = [("last-event-id", last_id.clone())];
-                    self.client.stream(&path, &after).await
+                    tokio::select! {
+                        answer = self.client.stream(&path, &after) => answer,
+                        left = given_up() => return left,
+                    }
                 }
             };
             let followed = match answer {
                 Ok(answer) => self.follow_once(answer, cell_id, &mut last_id, editor).await,
                 Err(error) => Err(error),
             };
-            if let Some(code) = patience.judge(last_id != before, followed).await? {
+            let judged = tokio::select! {
+                judged = patience.judge(last_id != before, followed) => judged?,
+                left = given_up() => return left,
+            };
+            if let Some(code) = judged {
                 return Ok(code);
             }
         }
@@ -113,7 +125,10 @@ impl<'a> Cells<'a> {
                 frame = answer.response.frame() => frame,
                 interrupt = tokio::signal::ctrl_c() => {
                     interrupt?;
-                    self.interrupt().await?;
+                    tokio::select! {
+                        told = self.interrupt() => told?,
+                        left = given_up() => return left.map(Some),
+                    }
                     continue;
                 }
             };
@@ -207,10 +222,18 @@ impl<'a> Cells<'a> {
         };
         let path = format!("{}/cells/{cell_id}/stdin", self.path);
         let body = serde_json::to_vec(&input)?;
-        match self.client.bytes(Method::POST, &path, body.into()).await {
-            // It ended while somebody typed; that is told next.
-            Err(error) if error.is::<Refused>() => Ok(()),
-            answered => answered.map(drop),
+        let body = Bytes::from(body);
+        loop {
+            let sent = self.client.bytes(Method::POST, &path, body.clone()).await;
+            match sent.as_ref().err().and_then(|error| error.downcast_ref::<Refused>()) {
+                // Of other programs' making, and nothing of it was taken.
+                Some(Refused(problem)) if problem.status == 429 => {
+                    tokio::time::sleep(UNREAD_PAUSE).await;
+                }
+                // It ended while somebody typed; that is told next.
+                Some(_) => return Ok(()),
+                None => return sent.map(drop),
+            }
         }
     }
 
@@ -224,6 +247,12 @@ impl<'a> Cells<'a> {
             Err(error) => Err(error).context("the code could not be interrupted"),
         }
     }
+}
+
+/// Somebody interrupts while nothing can be heard of the code: it is left to the node.
+async fn given_up() -> anyhow::Result<u8> {
+    tokio::signal::ctrl_c().await?;
+    Ok(INTERRUPTED)
 }
 
 fn draw_id() -> anyhow::Result<String> {

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     cli::{Repl, StartSession},
     client::{Client, Refused},
+    out,
 };
 use anyhow::Context;
 use contracts::code::{Language, OpenSessions};
@@ -21,6 +22,8 @@ const MARKS: [&str; 2] = ["# %%", "// %%"];
 
 pub(super) async fn run(client: &Client, options: Repl) -> anyhow::Result<ExitCode> {
     let typed = std::io::stdin().is_terminal();
+    // Whoever has second thoughts while it is being read leaves no session behind.
+    let given = if typed { None } else { Some(text()?) };
     let (id, lang, ours) = match &options.id {
         Some(id) => (id.clone(), language_of(client, id).await?, false),
         None => {
@@ -36,12 +39,15 @@ pub(super) async fn run(client: &Client, options: Repl) -> anyhow::Result<ExitCo
         }
     };
     let mut cells = Cells::new(client, &id, &options.look);
-    let left = if typed {
-        let editor = Editor::open(lang, options.look.state_folder().as_deref())?;
-        eprintln!("{} in session {id}; Ctrl-C interrupts, Ctrl-D leaves", lang.name());
-        converse(&mut cells, lang, editor).await
+    let left = if let Some(text) = given {
+        run_all(&mut cells, &text).await
     } else {
-        read(&mut cells).await
+        let editor = Editor::open(lang, options.look.state_folder().as_deref())?;
+        out::note(format_args!(
+            "{} in session {id}; Ctrl-C interrupts, Ctrl-D leaves",
+            lang.name()
+        ));
+        converse(&mut cells, lang, editor).await
     };
     let ends = ours && !options.keep;
     if ends {
@@ -52,9 +58,11 @@ pub(super) async fn run(client: &Client, options: Repl) -> anyhow::Result<ExitCo
         }
     }
     match (typed || options.keep, ends) {
-        (true, true) => eprintln!("the session has ended"),
+        (true, true) => out::note(format_args!("the session has ended")),
         (true, false) => {
-            eprintln!("the session stays: pinfold session {id}, or pinfold session end {id}");
+            out::note(format_args!(
+                "the session stays: pinfold session {id}, or pinfold session end {id}"
+            ));
         }
         _ => {}
     }
@@ -93,7 +101,7 @@ async fn converse(
                 // A refusal of this code, unless the session is gone.
                 Err(error) => match error.downcast_ref::<Refused>() {
                     Some(refused) if ![404, 410].contains(&refused.0.status) => {
-                        eprintln!("pinfold: {error}");
+                        out::note(format_args!("pinfold: {error}"));
                     }
                     _ => return Err(error),
                 },
@@ -104,16 +112,20 @@ async fn converse(
 }
 
 /// Code that nobody types: the first piece that fails is the last, and its exit code is ours.
-async fn read(cells: &mut Cells<'_>) -> anyhow::Result<ExitCode> {
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).context("standard input")?;
-    for code in pieces(&text) {
+async fn run_all(cells: &mut Cells<'_>, text: &str) -> anyhow::Result<ExitCode> {
+    for code in pieces(text) {
         let code = cells.run(&code, &mut None).await?;
         if code != 0 {
             return Ok(ExitCode::from(code));
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn text() -> anyhow::Result<String> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).context("standard input")?;
+    Ok(text)
 }
 
 fn pieces(text: &str) -> Vec<String> {

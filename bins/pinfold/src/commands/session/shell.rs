@@ -2,7 +2,7 @@
 //! until the program there ends. A connection that is lost is taken up where it broke.
 
 use super::path_of;
-use crate::{cli::Shell, client::Client, commands::jobs::encoded, patience::Patience};
+use crate::{cli::Shell, client::Client, commands::jobs::encoded, out, patience::Patience};
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use contracts::{
@@ -77,7 +77,7 @@ pub(super) async fn run(client: &Client, options: Shell) -> anyhow::Result<ExitC
         }
     };
     let path = format!("{terminals}/{}", encoded(&id));
-    eprintln!("Ctrl-] leaves the terminal, which stays");
+    out::note(format_args!("Ctrl-] leaves the terminal, which stays"));
     let parted = {
         let _raw = Raw::enter()?;
         // Who ends us from outside gets the terminal back as it was, too.
@@ -101,7 +101,9 @@ pub(super) async fn run(client: &Client, options: Shell) -> anyhow::Result<ExitC
         }
         Parted::Left | Parted::Lost => {
             let session = &options.id;
-            eprintln!("\nthe terminal stays: pinfold session shell {session} --attach {id}");
+            out::note(format_args!(
+                "\nthe terminal stays: pinfold session shell {session} --attach {id}"
+            ));
             Ok(ExitCode::SUCCESS)
         }
     }
