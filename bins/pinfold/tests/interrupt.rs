@@ -60,8 +60,11 @@ fn code_whose_node_went_away_is_left_at_once() {
     assert!(first.starts_with("POST /sessions "), "{first}");
     let body = r#"{"session_id":"s","status":"active"}"#;
     write!(opening, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
-    let (running, first) = take(&listener);
+    let (mut running, first) = take(&listener);
     assert!(first.starts_with("POST /sessions/s/execute "), "{first}");
+    write!(running, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n: hello\n\n")
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(300));
     // The node dies.
     drop((running, opening, listener));
     std::thread::sleep(Duration::from_millis(700));
