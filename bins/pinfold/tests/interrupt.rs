@@ -67,7 +67,7 @@ fn code_whose_node_went_away_is_left_at_once() {
     std::thread::sleep(Duration::from_millis(300));
     // The node dies.
     drop((running, opening, listener));
-    std::thread::sleep(Duration::from_millis(700));
+    std::thread::sleep(Duration::from_millis(1500));
     interrupt(&child);
     // It could not end its session either, and says so.
     assert_eq!(ends_within(&mut child, Duration::from_secs(3)), Some(125));
@@ -83,7 +83,7 @@ fn a_node_that_does_not_answer_an_interrupt_is_left_by_the_second() {
     write!(opening, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
     let (mut running, _) = take(&listener);
     write!(running, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n").unwrap();
-    std::thread::sleep(Duration::from_millis(500));
+    std::thread::sleep(Duration::from_millis(1500));
     interrupt(&child);
     let (_unanswered, first) = take(&listener);
     assert!(first.starts_with("POST /sessions/s/interrupt "), "{first}");
@@ -99,7 +99,7 @@ fn code_that_is_never_finished_opens_no_session() {
     let mut child = pinfold(&listener).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(b"echo a").unwrap();
-    std::thread::sleep(Duration::from_millis(500));
+    std::thread::sleep(Duration::from_millis(1500));
     interrupt(&child);
     ends_within(&mut child, Duration::from_secs(3));
     assert!(listener.accept().is_err(), "nobody was asked for one");
