@@ -31,6 +31,8 @@ pub struct FakeFaults {
     pub slow_creation: Duration,
     /// What the next look for an image takes.
     pub slow_pin: Duration,
+    pub failing_pins: usize,
+    pub failing_adoptions: usize,
     pub unreachable: bool,
     pub missing_images: Vec<String>,
     /// Counts up with each new build of the images: their ids change with it.
@@ -102,6 +104,15 @@ impl FakeEngine {
         }
     }
 
+    /// Whether a fault that is counted strikes, which uses it up.
+    fn strikes(&self, which: impl Fn(&mut FakeFaults) -> &mut usize) -> bool {
+        let mut state = self.state();
+        let left = which(&mut state.faults);
+        let strikes = *left > 0;
+        *left = left.saturating_sub(1);
+        strikes
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -149,6 +160,9 @@ impl Engine for FakeEngine {
         if !takes.is_zero() {
             tokio::time::sleep(takes).await;
         }
+        if self.strikes(|faults| &mut faults.failing_pins) {
+            return Err(EngineError::Unreachable("scripted".into()));
+        }
         let build = self.state().faults.image_build;
         if self.state().faults.missing_images.iter().any(|missing| missing == image.as_str()) {
             let reason = "scripted".to_owned();
@@ -191,6 +205,9 @@ impl Engine for FakeEngine {
     }
 
     async fn adopt(&self, id: &SandboxId) -> Result<Sandbox, EngineError> {
+        if self.strikes(|faults| &mut faults.failing_adoptions) {
+            return Err(EngineError::Unreachable("scripted".into()));
+        }
         let inside = self.state().sandboxes.get(id).cloned();
         let inside = inside.ok_or_else(|| EngineError::Gone(id.clone()))?;
         self.connect(id, &inside).await

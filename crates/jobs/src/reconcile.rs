@@ -10,7 +10,7 @@
 use crate::{
     JobError, Node, admission, artifacts, chain,
     lifecycle::{self, Resumed},
-    live::{LiveJob, Taken},
+    live::{LiveJob, Plan, Taken},
     sandboxes::Owned,
     sessions, uploads,
 };
@@ -18,11 +18,17 @@ use contracts::{
     SandboxId,
     job::JobState,
     problem::{Problem, ProblemType},
+    sandbox::SandboxSpec,
 };
-use std::{collections::HashSet, sync::Arc};
+use executor::{EngineError, Sandbox};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 use store::{Ended, JobRow};
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
+
+/// Between tries at a start, when the engine fails.
+const PAUSES: [Duration; 3] =
+    [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(3)];
 
 /// Sessions that are adopted at a time.
 const ADOPTIONS: usize = 16;
@@ -64,7 +70,7 @@ async fn take_up_job(
     running: &HashSet<SandboxId>,
 ) -> Result<(), JobError> {
     let id = row.job_id.clone();
-    let plan = match admission::plan(node, &row.request.sandbox).await {
+    let plan = match plan(node, &row.request.sandbox).await {
         Ok(plan) => plan,
         // The node was configured anew and would not take this job now.
         Err(error) => return give_up(node, &row, error.problem()).await,
@@ -83,7 +89,7 @@ async fn take_up_job(
     };
     let owner = Owned::Job(row.task_id.clone(), id.clone());
     let adopted = match running.contains(sandbox) {
-        true => node.inner.sandboxes.adopt(sandbox, owner).await.ok(),
+        true => adopt(node, sandbox, owner).await,
         false => None,
     };
     match adopted {
@@ -102,6 +108,35 @@ async fn take_up_job(
                 .with_phase("restart");
             give_up(node, &row, problem).await
         }
+    }
+}
+
+/// Decides about one that an earlier life took in. An engine that fails now and answers soon is no
+/// reason to end what runs.
+pub(crate) async fn plan(node: &Node, spec: &SandboxSpec) -> Result<Plan, JobError> {
+    for pause in PAUSES {
+        match admission::plan(node, spec).await {
+            Err(error) if error.problem().status >= 500 => {
+                tracing::warn!(error = %chain(&error), "a plan failed; it is made again");
+                tokio::time::sleep(pause).await;
+            }
+            planned => return planned,
+        }
+    }
+    admission::plan(node, spec).await
+}
+
+/// The sandbox, unless it is gone or its agent does not call.
+pub(crate) async fn adopt(node: &Node, id: &SandboxId, owner: Owned) -> Option<Arc<Sandbox>> {
+    let mut pauses = PAUSES.into_iter();
+    loop {
+        let error = match node.inner.sandboxes.adopt(id, owner.clone()).await {
+            Ok(sandbox) => return Some(sandbox),
+            Err(error) => error,
+        };
+        tracing::warn!(sandbox = %id, error = %chain(&error), "not adopted");
+        let may_pass = matches!(error, EngineError::Unreachable(_));
+        tokio::time::sleep(pauses.next().filter(|_| may_pass)?).await;
     }
 }
 
@@ -157,11 +192,12 @@ pub(crate) fn keep_swept(node: &Node) {
 }
 
 async fn round(node: &Node) -> Result<(), JobError> {
-    // An engine that does not answer is no reason to keep what has outlived its time.
-    let swept = sweep(node).await;
+    // First, and whatever comes of it: an engine that does not answer is no reason to keep what has
+    // outlived its time, and neither is one that takes long.
     uploads::sweep(&node.inner.config).await;
-    forget_outlived(node).await?;
-    swept
+    let forgotten = forget_outlived(node).await;
+    sweep(node).await?;
+    forgotten
 }
 
 /// Forgets the oldest results, until those that are left may be kept. Their artifacts go first: in

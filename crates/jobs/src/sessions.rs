@@ -19,7 +19,7 @@ use crate::{
     kernels::{Kernels, context_name},
     live::Plan,
     metrics::Metrics,
-    prepare,
+    prepare, reconcile,
     sandboxes::{Claim, Owned},
     templates::Template,
 };
@@ -369,10 +369,10 @@ async fn admit(
 pub(crate) async fn take_up(node: &Node, row: SessionRow) -> Result<(), JobError> {
     let owner = Owned::Session(row.view.task_id.clone(), row.session_id.clone());
     let sandbox = match &row.sandbox {
-        Some(id) => node.inner.sandboxes.adopt(id, owner).await.ok(),
+        Some(id) => reconcile::adopt(node, id, owner).await,
         None => None,
     };
-    let plan = admission::plan(node, &row.request.sandbox).await;
+    let plan = reconcile::plan(node, &row.request.sandbox).await;
     match (sandbox, plan) {
         (Some(sandbox), Ok(plan)) => {
             if let Err(error) = admit(node, &row.request, &plan, &sandbox).await {

@@ -20,8 +20,9 @@ use std::{
 };
 use tokio::{net::UnixStream, task::JoinSet};
 
-/// Podman answers a creation within milliseconds; this bounds a hung service.
-const CREATE_LIMIT: Duration = Duration::from_secs(60);
+/// Podman answers within milliseconds, a loaded one within seconds; this bounds a hung one, whose
+/// silence would hold up a removal's turn, a sweep, the pool or a caller for ever.
+const LIMIT: Duration = Duration::from_secs(60);
 /// Largest answer that we read of our own requests.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 /// A removal can find a mount busy while the container's monitor is still leaving it.
@@ -69,7 +70,7 @@ impl Api {
     }
 
     pub(super) async fn info(&self) -> Result<Info, EngineError> {
-        let info = self.podman.info().await.map_err(unreachable)?;
+        let info = bounded("engine", self.podman.info()).await?.map_err(unreachable)?;
         let host =
             info.host.ok_or_else(|| EngineError::step("engine", "it told nothing of its host"))?;
         let runtime = host.oci_runtime;
@@ -92,10 +93,7 @@ impl Api {
         }
         let body = serde_json::to_vec(spec).map_err(|e| EngineError::step("create", e))?;
         let request = Request::post("/v4.0.0/libpod/containers/create");
-        let posted = self.ask(request, body, StatusCode::CREATED);
-        let answer = tokio::time::timeout(CREATE_LIMIT, posted)
-            .await
-            .map_err(|_| EngineError::Slow { step: "create", limit: CREATE_LIMIT })??;
+        let answer = bounded("create", self.ask(request, body, StatusCode::CREATED)).await??;
         let created: Created =
             serde_json::from_slice(&answer).map_err(|e| EngineError::step("create", e))?;
         Ok(created.id)
@@ -116,7 +114,7 @@ impl Api {
             pid: u32,
         }
         let request = Request::get(format!("/v4.0.0/libpod/containers/{container}/json"));
-        let answer = self.ask(request, Vec::new(), StatusCode::OK).await?;
+        let answer = bounded("inspect", self.ask(request, Vec::new(), StatusCode::OK)).await??;
         let inspected: Inspected =
             serde_json::from_slice(&answer).map_err(|e| EngineError::step("inspect", e))?;
         let pid = Some(inspected.state.pid).filter(|pid| *pid > 0);
@@ -127,7 +125,8 @@ impl Api {
     pub(super) async fn create_pod(&self, name: &str, labels: &Labels) -> Result<(), EngineError> {
         let labels = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let opts = PodCreateOpts::builder().name(name).no_infra(true).labels(labels).build();
-        let created = self.podman.pods().create(&opts).await;
+        let pods = self.podman.pods();
+        let created = bounded(phase::POD, pods.create(&opts)).await?;
         created.map(drop).map_err(|e| EngineError::step(phase::POD, e))
     }
 
@@ -135,7 +134,8 @@ impl Api {
     pub(super) async fn remove_pod(&self, name: &str) -> Result<(), EngineError> {
         let mut patience = Patience::default();
         loop {
-            match self.podman.pods().get(name).remove().await {
+            let pod = self.podman.pods().get(name);
+            match bounded("remove", pod.remove()).await? {
                 Ok(report) if report.err.is_none() => return Ok(()),
                 Ok(_) => patience.wait_after("a container of the pod resists").await?,
                 Err(error) if is_gone(&error) => return Ok(()),
@@ -175,7 +175,8 @@ impl Api {
     }
 
     pub(super) async fn start(&self, container: &str) -> Result<(), EngineError> {
-        let started = self.podman.containers().get(container).start(None).await;
+        let container = self.podman.containers().get(container);
+        let started = bounded("start", container.start(None)).await?;
         started.map_err(|e| EngineError::step("start", e))
     }
 
@@ -184,7 +185,8 @@ impl Api {
         let opts = ContainerDeleteOpts::builder().force(true).volumes(true).timeout(0).build();
         let mut patience = Patience::default();
         loop {
-            match self.podman.containers().get(container).delete(&opts).await {
+            let container = self.podman.containers().get(container);
+            match bounded("remove", container.delete(&opts)).await? {
                 Ok(()) => return Ok(()),
                 Err(error) if is_gone(&error) => return Ok(()),
                 Err(error) => patience.wait_after(error).await?,
@@ -193,20 +195,23 @@ impl Api {
     }
 
     pub(super) async fn kill(&self, container: &str) -> Result<(), EngineError> {
-        let killed = self.podman.containers().get(container).send_signal("SIGKILL").await;
+        let container = self.podman.containers().get(container);
+        let killed = bounded("kill", container.send_signal("SIGKILL")).await?;
         killed.map_err(|e| EngineError::step("kill", e))
     }
 
     pub(super) async fn list(&self, key: &str, value: &str) -> Result<Vec<Found>, EngineError> {
         let filter = ContainerListFilter::LabelKeyVal(key.to_owned(), value.to_owned());
         let opts = ContainerListOpts::builder().all(true).filter([filter]).build();
-        let containers = self.podman.containers().list(&opts).await.map_err(unreachable)?;
+        let containers = self.podman.containers();
+        let containers = bounded("list", containers.list(&opts)).await?.map_err(unreachable)?;
         Ok(containers.into_iter().filter_map(found).collect())
     }
 
     /// `None` when the image is not on this node.
     pub(super) async fn image(&self, image: &ImageRef) -> Result<Option<Inspected>, EngineError> {
-        let inspected = match self.podman.images().get(encoded(image)).inspect().await {
+        let known = self.podman.images().get(encoded(image));
+        let inspected = match bounded("image", known.inspect()).await? {
             Ok(inspected) => inspected,
             Err(error) if is_gone(&error) => return Ok(None),
             Err(error) => return Err(unreachable(error)),
@@ -258,6 +263,11 @@ impl Patience {
     }
 }
 
+async fn bounded<T>(step: &'static str, call: impl Future<Output = T>) -> Result<T, EngineError> {
+    let answered = tokio::time::timeout(LIMIT, call).await;
+    answered.map_err(|_| EngineError::Slow { step, limit: LIMIT })
+}
+
 fn is_gone(error: &ApiError) -> bool {
     matches!(error, ApiError::Fault { code, .. } if code.as_u16() == 404)
 }
@@ -294,4 +304,35 @@ fn found(container: podman_api::models::ListContainer) -> Option<Found> {
         created_at: container.created.map_or(0, |created| created.timestamp()),
         labels,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_podman_that_falls_silent_holds_nobody_for_ever() {
+        let folder = std::env::temp_dir().join(format!("pinfold-silent-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        // It accepts, because the kernel does, and never says a word.
+        let _silent = tokio::net::UnixListener::bind(folder.join("sock")).unwrap();
+        let api = Api::new(&folder.join("sock"));
+        let image = ImageRef::new("x").unwrap();
+        let ended: Vec<(&str, Result<(), EngineError>)> = vec![
+            ("info", api.info().await.map(drop)),
+            ("ping", api.ping().await),
+            ("image", api.image(&image).await.map(drop)),
+            ("list", api.list("a", "b").await.map(drop)),
+            ("process", api.process("c").await.map(drop)),
+            ("start", api.start("c").await),
+            ("kill", api.kill("c").await),
+            ("remove", api.remove("c").await),
+            ("create_pod", api.create_pod("p", &Labels::new()).await),
+            ("remove_pod", api.remove_pod("p").await),
+        ];
+        std::fs::remove_dir_all(folder).unwrap();
+        for (call, ended) in ended {
+            assert!(matches!(ended, Err(EngineError::Slow { .. })), "{call}: {ended:?}");
+        }
+    }
 }

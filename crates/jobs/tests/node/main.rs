@@ -3,6 +3,7 @@
 mod jobs;
 mod leftovers;
 mod pool;
+mod restart;
 mod stdin;
 mod stopping;
 mod templates;
