@@ -268,7 +268,8 @@ impl Run<'_> {
         let watch = Watch {
             sandbox,
             ask: SIGTERM,
-            deadline: tokio::time::Instant::now() + left.unsigned_abs(),
+            // Never more than it was granted, whatever the clock was when that was written down.
+            deadline: tokio::time::Instant::now() + left.unsigned_abs().min(self.job.plan.timeout),
             term_grace: inner.config.term_grace,
             stop_grace: inner.config.stop_grace,
             cancel: &self.job.cancel,

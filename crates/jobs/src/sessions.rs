@@ -77,8 +77,10 @@ struct Activity {
     /// When the cgroup was last looked at, and what it had counted.
     looked: Instant,
     cpu_us: u64,
-    /// As renewed.
+    /// As renewed, and as callers are told.
     expires_at: OffsetDateTime,
+    /// The same by a clock that nobody sets.
+    expires: Instant,
     idle: Duration,
 }
 
@@ -307,6 +309,7 @@ impl Node {
             looked: now,
             cpu_us: 0,
             expires_at: view.expires_at,
+            expires: now + self.time_until(view.expires_at),
             idle: Duration::from_secs(view.idle_seconds),
         };
         let session = Arc::new(LiveSession {

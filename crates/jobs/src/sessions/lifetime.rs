@@ -103,21 +103,28 @@ impl Node {
             if let Some(seconds) = request.idle_seconds {
                 activity.idle = Duration::from_secs(seconds).min(config.session_idle);
             }
+            activity.expires = Instant::now() + self.time_until(activity.expires_at);
             activity.last = Instant::now();
         }
         session.wake_keeper();
         self.inner.store.save_session(row(&session, &session.view())).await?;
         Ok(session.detail())
     }
+
+    /// What a session has left: as long as one may live at most, whatever the clock was when its end
+    /// was written down.
+    pub(super) fn time_until(&self, expires_at: OffsetDateTime) -> Duration {
+        let left = (expires_at - OffsetDateTime::now_utc()).max(time::Duration::ZERO);
+        left.unsigned_abs().min(self.inner.config.session_lifetime)
+    }
 }
 
 impl LiveSession {
     fn clock(&self, freeze_after: Option<Duration>) -> Clock {
         let activity = self.activity();
-        let left = activity.expires_at - OffsetDateTime::now_utc();
         let still = self.freezer.is_frozen() || self.freezer.gave_up.load(Ordering::Relaxed);
         Clock {
-            expires: Instant::now() + left.max(time::Duration::ZERO).unsigned_abs(),
+            expires: activity.expires,
             idle: activity.idle,
             last: activity.last,
             looked: activity.looked,
