@@ -10,6 +10,14 @@ use std::io;
 /// What `Retry-After` says: room comes back with the next sweep, or by the operator.
 const RETRY_AFTER_S: u64 = 60;
 
+/// Why a write failed: there was no room since it was looked at, or it is a fault of ours.
+pub(crate) fn refusal(error: io::Error, phase: &'static str) -> JobError {
+    match is_wanting(&error) {
+        true => JobError::DiskFull { retry_after_s: RETRY_AFTER_S },
+        false => JobError::fault(phase, error),
+    }
+}
+
 /// Whether a write failed because there was none.
 pub(crate) fn is_wanting(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)

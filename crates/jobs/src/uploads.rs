@@ -36,9 +36,13 @@ pub(crate) async fn keep(config: &NodeConfig, tar: Vec<u8>) -> Result<UploadResp
     let path = folder(config).join(&upload_id);
     let write = async {
         tokio::fs::create_dir_all(folder(config)).await?;
-        tokio::fs::write(path, tar).await
+        tokio::fs::write(&path, tar).await
     };
-    write.await.map_err(|e| JobError::fault("upload", e))?;
+    if let Err(error) = write.await {
+        // On a full disk it is a part of what fills it.
+        let _gone = tokio::fs::remove_file(&path).await;
+        return Err(room::refusal(error, "upload"));
+    }
     Ok(UploadResponse { version: Version, upload_id, size_bytes })
 }
 

@@ -9,7 +9,7 @@ const LONGEST_SECONDS: u64 = 100 * 365 * 24 * 3600;
 fn check_span(named: &[(&str, u64)], faults: &mut Faults) {
     for (name, seconds) in named {
         let most = format!("must be at most {LONGEST_SECONDS} seconds");
-        faults.require(*seconds <= LONGEST_SECONDS, *name, most);
+        faults.require(*seconds <= LONGEST_SECONDS, name, most);
     }
 }
 
