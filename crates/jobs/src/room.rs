@@ -35,3 +35,16 @@ pub(crate) fn check(config: &NodeConfig) -> Result<(), JobError> {
         false => Err(JobError::DiskFull { retry_after_s: RETRY_AFTER_S }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_fills_up_under_a_write_is_no_fault_of_ours() {
+        let full = rustix::io::Errno::NOSPC.into();
+        assert_eq!(refusal(full, "upload").problem().status, 503);
+        let broken = rustix::io::Errno::IO.into();
+        assert_eq!(refusal(broken, "upload").problem().status, 500);
+    }
+}
