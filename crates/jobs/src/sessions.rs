@@ -28,7 +28,7 @@ use contracts::{
     packages::Registries,
     session::{SessionEnd, SessionList, SessionRequest, SessionState, SessionView},
 };
-use executor::{Sandbox, Shape};
+use executor::{EngineError, Sandbox, Shape};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -123,6 +123,14 @@ impl LiveSession {
 
     fn ended(&self) -> Option<SessionEnded> {
         *self.changed.borrow()
+    }
+
+    /// A link that was lost because somebody has ended the session is no fault of ours.
+    fn explain(&self, error: JobError) -> JobError {
+        match (&error, self.ended()) {
+            (JobError::Engine(EngineError::Link(_)), Some(ended)) => JobError::Gone(ended),
+            _ => error,
+        }
     }
 
     /// It then looks at the clock anew.

@@ -81,8 +81,9 @@ impl Kernels {
         cell: &LiveCell,
         context: &Context,
         order: Order,
+        explain: impl FnOnce(JobError) -> JobError,
     ) -> Result<(), JobError> {
-        let ran = self.run_in_turn(cell, context, order).await;
+        let ran = self.run_in_turn(cell, context, order).await.map_err(explain);
         context.waiting.fetch_sub(1, Ordering::Relaxed);
         match ran {
             Ok(end) => {

@@ -180,7 +180,7 @@ impl Node {
                         return session.kernels.turn_away(&cell, &context, end);
                     }
                 }
-                let ran = session.kernels.run(&cell, &context, order).await;
+                let ran = session.kernels.run(&cell, &context, order, |e| session.explain(e)).await;
                 if let Err(JobError::Engine(executor::EngineError::Link(_))) = ran {
                     session.ask_to_end(SessionEnd::Lost);
                 }
@@ -288,7 +288,7 @@ impl Node {
             let stopped = not_stopped(&order.stop).map_err(|e| CellEnd::Problem(e.problem()));
             match furnished.and(stopped) {
                 // The cell's end says what there is to say.
-                Ok(()) => drop(kernels.run(&cell, &context, order).await),
+                Ok(()) => drop(kernels.run(&cell, &context, order, |e| e).await),
                 Err(end) => kernels.turn_away(&cell, &context, end),
             }
             node.inner.sandboxes.release(sandbox);

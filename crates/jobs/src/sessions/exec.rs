@@ -83,8 +83,13 @@ async fn run(
             (Some(outcome::judge(&exited, intent, oom)), Some(exited))
         }
         End::Lost(intent) => {
+            let verdict = outcome::judge_lost(intent, oom);
+            // Somebody ended the session, and with it this.
+            if let (None, Some(ended)) = (&verdict, session.ended()) {
+                return Err(JobError::Gone(ended));
+            }
             session.ask_to_end(SessionEnd::Lost);
-            (outcome::judge_lost(intent, oom), None)
+            (verdict, None)
         }
     };
     let verdict = verdict.ok_or(executor::LinkError::Lost)?;

@@ -2,10 +2,10 @@
 
 use crate::world::{World, job, session, sleeping};
 use contracts::{
-    SessionId,
+    SessionId, Version,
     code::ExecuteRequest,
     job::Status,
-    session::{SessionEnd, SessionState},
+    session::{ExecRequest, SessionEnd, SessionState},
 };
 use executor::fake::{FakeEngine, Program};
 use jobs::{CodeEnd, JobError, SessionEnded};
@@ -89,4 +89,31 @@ async fn code_without_a_session_is_stopped_too() {
         panic!("it has an answer")
     };
     assert_eq!(answer.stdout, "ran");
+}
+
+#[tokio::test]
+async fn who_runs_something_in_a_session_that_another_ends_is_told_so() {
+    let world = World::new(FakeEngine::new(|_| Program::runs_for(Duration::from_secs(600))));
+    let node = world.node().await;
+    node.create_session(session("s")).await.unwrap();
+    let id = SessionId::new("s").unwrap();
+    let command = ExecRequest {
+        version: Version,
+        command: vec!["sleep".to_owned()],
+        env: Default::default(),
+        stdin: None,
+        timeout_seconds: None,
+    };
+    let code = ExecuteRequest { code: "sleep".to_owned(), ..Default::default() };
+    let running = node.execute(&id, code).await.unwrap();
+    let ending = async {
+        tokio::time::sleep(WHILE).await;
+        node.end_session(&id).await.unwrap()
+    };
+    let (ran, ended, _) = tokio::join!(node.exec(&id, command), running.ended(), ending);
+    assert_eq!(ran.expect_err("it was ended").problem().status, 410);
+    match ended.unwrap() {
+        CodeEnd::Problem(problem) => assert_eq!(problem.status, 410, "{problem:?}"),
+        CodeEnd::Answer(answer) => panic!("{answer:?}"),
+    }
 }
