@@ -94,11 +94,6 @@ impl<'a> Value<'a> {
         self.raw() == "\"\""
     }
 
-    /// A number that counts something. What is written otherwise (`1e3`, `-1`, `2.0`) isn't one.
-    pub(super) fn count(self) -> Option<u64> {
-        self.raw().parse().ok()
-    }
-
     pub(super) fn members(self) -> Vec<Member<'a>> {
         let mut members = Vec::new();
         self.walk(|scan| {

@@ -355,8 +355,16 @@ fn the_most_that_a_call_may_generate_is_read() {
         (ChatCompletions, r#""max_tokens":5,"n":4"#, Some(20)),
         (ChatCompletions, r#""max_tokens":5,"n":0"#, Some(5)),
         (ChatCompletions, r#""max_tokens":18446744073709551615,"n":4"#, Some(u64::MAX)),
-        (ChatCompletions, r#""max_tokens":1e3"#, None),
-        (ChatCompletions, r#""n":4"#, None),
+        (ChatCompletions, r#""max_tokens":1e3"#, Some(1000)),
+        (ChatCompletions, r#""max_tokens":1,"max_completion_tokens":1.5e5"#, Some(150_000)),
+        (ChatCompletions, r#""max_tokens":1,"n":1e2"#, Some(100)),
+        (ChatCompletions, r#""max_tokens":1,"max_completion_tokens":-1"#, None),
+        (Responses, r#""max_tokens":1"#, None),
+        (OllamaChat, r#""max_tokens":1"#, None),
+        (OllamaChat, r#""max_tokens":1,"options":{"num_predict":-1}"#, None),
+        (OllamaChat, r#""max_tokens":1,"options":{"num_predict":1e5}"#, Some(100_000)),
+        (OllamaChat, r#""options":{"num_predict":null}"#, None),
+        (ChatCompletions, r#""n":4"#, Some(4 * DEFAULT_OUTPUT_TOKENS)),
         (Completions, r#""max_tokens":5,"prompt":["a","b"]"#, Some(10)),
         (Completions, r#""max_tokens":5,"prompt":[1,2,3]"#, Some(5)),
         (Completions, r#""max_tokens":5,"prompt":[[1],[2]],"best_of":2"#, Some(20)),
@@ -367,6 +375,14 @@ fn the_most_that_a_call_may_generate_is_read() {
     for (endpoint, fields, expected) in cases {
         let body = format!(r#"{{"model":"m","messages":[{{}}],{fields}}}"#);
         assert_eq!(forward(endpoint, &body).max_output_tokens, expected, "{fields}");
+    }
+    for (endpoint, fields) in [
+        (ChatCompletions, r#""max_tokens":"100000""#),
+        (ChatCompletions, r#""max_tokens":1,"n":"100""#),
+        (OllamaChat, r#""options":{"num_predict":[1]}"#),
+    ] {
+        let body = format!(r#"{{"model":"m","messages":[{{}}],{fields}}}"#);
+        assert_eq!(refused(endpoint, &body), Kind::Malformed, "{fields}");
     }
 }
 
