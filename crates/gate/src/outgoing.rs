@@ -14,6 +14,7 @@ use crate::{
     porter::{Denied, said},
     prepare,
     routes::{Attempt, Outcome, RouteError, RouteTable, Verdict},
+    veil::Veil,
 };
 use bytes::Bytes;
 use contracts::RouteAlias;
@@ -72,7 +73,7 @@ impl Outgoing<'_> {
             Err(error) => Err(error),
         };
         match sent {
-            Ok(response) => Ok(metered(response, account, self.endpoint, hides_usage)),
+            Ok(response) => Ok(metered(response, account, self.endpoint, hides_usage, None)),
             Err(error) => {
                 account.failed(&error);
                 Err(Denied::Failed(error))
@@ -121,7 +122,8 @@ impl Outgoing<'_> {
                         if let Ok(model) = HeaderValue::from_str(&target.model) {
                             response.headers_mut().insert(SERVED_BY, model);
                         }
-                        return Ok(metered(response, account, self.endpoint, hides_usage));
+                        let veil = target.veil();
+                        return Ok(metered(response, account, self.endpoint, hides_usage, veil));
                     }
                     (sent, account) => return Err(self.unserved(account, &attempt, sent.err())),
                 },
@@ -201,6 +203,7 @@ fn metered(
     mut account: Account,
     endpoint: Endpoint,
     hides_usage: bool,
+    veil: Option<Veil>,
 ) -> Answer {
     let (mut head, relayed) = response.into_parts();
     let format = StreamFormat::of(&head.headers);
@@ -210,9 +213,13 @@ fn metered(
     let meter = is_success.then(|| Meter::new(endpoint, framing));
     account.answered(head.status.as_u16(), meter);
     headers::RESPONSE.apply(&mut head.headers);
+    let veil = veil.map(|veil| if is_success { veil } else { veil.over_refusal() });
+    if let Some(veil) = &veil {
+        veil.cover_headers(&mut head.headers);
+    }
     // An error is passed on as it is: it has no end mark and no usage.
     let format = format.filter(|_| is_success);
     let filter = (hides_usage && format.is_some()).then(UsageFilter::default);
-    let body = Metered::new(relayed, account, filter, endpoint.dialect(), format);
+    let body = Metered::new(relayed, account, (veil, filter), endpoint.dialect(), format);
     Response::from_parts(head, AnswerBody::Other(body.boxed_unsync()))
 }
