@@ -158,7 +158,7 @@ impl<'a> Request<'a, '_> {
     fn loads_only(&self) -> Result<bool, Refusal> {
         let is_empty = |key| match self.field(key) {
             None => true,
-            Some(value) if value.shape() == Shape::Array => value.elements().is_empty(),
+            Some(value) if value.shape() == Shape::Array => value.elements().next().is_none(),
             Some(value) => value.is_empty_string(),
         };
         let loads = match self.endpoint {
@@ -231,7 +231,7 @@ fn number(key: &'static str, value: Value<'_>) -> Result<Option<f64>, Refusal> {
 /// Each string or list of tokens in a list is a prompt; a flat list of tokens is one.
 fn count_prompts(prompt: Value<'_>) -> u64 {
     let is_prompt = |value: &Value<'_>| matches!(value.shape(), Shape::String | Shape::Array);
-    (prompt.elements().iter().filter(|value| is_prompt(value)).count() as u64).max(1)
+    (prompt.elements().filter(is_prompt).count() as u64).max(1)
 }
 
 /// Zero in any of Ollama's spellings of a duration: `0`, `"0"`, `"0m0s"`, `0.0`.

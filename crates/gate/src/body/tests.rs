@@ -429,3 +429,29 @@ fn the_model_to_show_is_named_in_either_way() {
         assert_eq!(named_model(body.as_bytes()).unwrap_err().kind, Kind::Malformed);
     }
 }
+
+/// The values that a body holds are not collected, and none is read again for each level that it is at.
+#[test]
+fn a_body_costs_what_its_bytes_cost() {
+    let flood = "0,".repeat(1 << 17);
+    let sources = |count| {
+        format!("{}0{}", r#"{"source":{"type":"text","a":"#.repeat(count), "}}".repeat(count))
+    };
+    let times = ["".to_owned(), "[".repeat(14)].map(|open| {
+        let close = "]".repeat(open.len());
+        let body = format!(r#"{{"model":"m","messages":[{open}{flood}0{close}]}}"#);
+        let took = || {
+            let began = std::time::Instant::now();
+            judge(Endpoint::ChatCompletions, &body).unwrap();
+            began.elapsed()
+        };
+        // The best of some: a busy machine takes its time now and then.
+        (0..7).map(|_| took()).min().unwrap()
+    });
+    assert!(times[1] < times[0] * 4, "{times:?}");
+    let nested = |count| {
+        judge(Endpoint::Messages, &format!(r#"{{"model":"m","messages":[{}]}}"#, sources(count)))
+    };
+    assert!(nested(4).is_ok());
+    assert_eq!(nested(5).unwrap_err().kind, Kind::Malformed);
+}
