@@ -55,7 +55,7 @@ impl Outgoing<'_> {
         match (&self.policy.upstream, routed) {
             (_, true) => self.along_route(&name).await,
             (Some(upstream), false) => self.to_upstream(upstream).await,
-            (None, false) => Err(Denied::Unserved(RouteError::NoDefault)),
+            (None, false) => Err(Denied::Unrouted(RouteError::NoDefault)),
         }
     }
 
@@ -85,7 +85,7 @@ impl Outgoing<'_> {
         let dialect = self.endpoint.dialect();
         let allowed = self.tenant.models.as_deref();
         let begun = self.table.begin(name, allowed, dialect, Instant::now());
-        let mut attempt = begun.map_err(Denied::Unserved)?;
+        let mut attempt = begun.map_err(Denied::Unrouted)?;
         let mut account = None;
         loop {
             let target = Arc::clone(attempt.target());

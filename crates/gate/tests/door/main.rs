@@ -172,3 +172,12 @@ async fn a_body_has_its_size_and_its_encoding() {
     assert_eq!(world.upstream.heard(), 0);
     assert_eq!(world.door.usage().unwrap().refused, 3);
 }
+
+#[tokio::test]
+async fn a_call_that_finds_nobody_to_serve_it_is_a_refused_one() {
+    let world = World::without_upstream().await;
+    world.admit(Caps::default(), None);
+    let answer = world.post(CHAT, ASK).await;
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("route_missing"), "{answer}");
+    assert_eq!(world.door.usage().unwrap().refused, 1);
+}
