@@ -7,6 +7,7 @@ use crate::{
     Ask, Budget, Endpoint, Forward, Framing, Meter, ModelMap, Policy, Prepared, Reservation,
     Tenant, UsageFilter,
     account::{Account, Caller},
+    check_encoding,
     door::Inner,
     loaded,
     metered::Metered,
@@ -18,7 +19,10 @@ use crate::{
 };
 use bytes::Bytes;
 use contracts::RouteAlias;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ACCEPT_ENCODING, CONTENT_TYPE},
+};
 use http_body_util::BodyExt;
 use relay::{
     Answer, AnswerBody, RelayError, Relayed, RequestBody, StreamFormat, Upstream, headers,
@@ -69,7 +73,7 @@ impl Outgoing<'_> {
         let hides_usage = forward.hides_usage;
         let request = self.request(path, self.client_headers(), forward.body);
         let sent = match request {
-            Ok(request) => upstream.send(request, self.endpoint.dialect()).await,
+            Ok(request) => plain(upstream.send(request, self.endpoint.dialect()).await),
             Err(error) => Err(error),
         };
         match sent {
@@ -107,7 +111,7 @@ impl Outgoing<'_> {
             target.dress(&mut headers);
             let request = self.request(target.path(self.endpoint.path()), headers, forward.body);
             let sent = match request {
-                Ok(request) => target.upstream.send(request, dialect).await,
+                Ok(request) => plain(target.upstream.send(request, dialect).await),
                 Err(error) => Err(error),
             };
             let outcome = match &sent {
@@ -194,8 +198,18 @@ impl Outgoing<'_> {
         // The operator's and our own words, none of the client's.
         *request.uri_mut() = target.parse().map_err(|_| relay::request::Refusal::Target)?;
         *request.headers_mut() = headers;
+        let identity = HeaderValue::from_static("identity");
+        request.headers_mut().insert(ACCEPT_ENCODING, identity);
         Ok(request)
     }
+}
+
+/// What is encoded can't be metered, nor looked at for its end and for what must stay here.
+fn plain(sent: Result<Response<Relayed>, RelayError>) -> Result<Response<Relayed>, RelayError> {
+    sent.and_then(|answer| match check_encoding(answer.headers()) {
+        Ok(()) => Ok(answer),
+        Err(_) => Err(RelayError::Encoded),
+    })
 }
 
 fn metered(

@@ -76,6 +76,7 @@ impl From<&RelayError> for Outcome {
             RelayError::Cut(_)
             | RelayError::Unfinished
             | RelayError::Garbled
+            | RelayError::Encoded
             | RelayError::Malformed(_)
             | RelayError::Redirect => Self::Broken,
             RelayError::Refused(_)
