@@ -1,5 +1,6 @@
 //! What one job may fetch at the moment, and what it has fetched so far.
 
+use super::outside::Lookups;
 use crate::egress::{Denial, Direction, Permit, Policy, Reason, Traffic};
 use contracts::{
     egress::EgressUsage,
@@ -28,6 +29,7 @@ pub struct Fetching {
     /// Files of packages that were given while somebody wants to know.
     given: Mutex<Option<Vec<String>>>,
     traffic: Traffic,
+    pub(super) lookups: Lookups,
     allowed: AtomicU64,
     refused: AtomicU64,
 }
@@ -39,6 +41,7 @@ impl Fetching {
             packages: 0.into(),
             given: Mutex::default(),
             traffic: Traffic::default(),
+            lookups: Lookups::default(),
             allowed: 0.into(),
             refused: 0.into(),
         })
