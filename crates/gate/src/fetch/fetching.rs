@@ -16,16 +16,21 @@ use std::{
         },
     },
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 /// An install of more files is not one to repeat.
 const MAX_FILES_GIVEN: usize = 512;
+
+/// Of one job at a time. The node's own places for downloads are for all jobs.
+const PACKAGES: usize = 8;
 
 #[derive(Debug)]
 pub struct Fetching {
     policy: watch::Sender<Arc<Policy>>,
     /// Registries that packages may come from now.
     packages: AtomicU8,
+    /// Places of packages that are on their way from a registry.
+    places: Semaphore,
     /// Files of packages that were given while somebody wants to know.
     given: Mutex<Option<Vec<String>>>,
     traffic: Traffic,
@@ -39,6 +44,7 @@ impl Fetching {
         Arc::new(Self {
             policy: watch::Sender::new(policy),
             packages: 0.into(),
+            places: Semaphore::new(PACKAGES),
             given: Mutex::default(),
             traffic: Traffic::default(),
             lookups: Lookups::default(),
@@ -70,6 +76,11 @@ impl Fetching {
                 *given = None;
             }
         }
+    }
+
+    /// Waits for its turn among the job's own packages. None only if there were no places at all.
+    pub(crate) async fn package_place(&self) -> Option<SemaphorePermit<'_>> {
+        self.places.acquire().await.ok()
     }
 
     pub(crate) fn may_install(&self, registry: Registry) -> bool {

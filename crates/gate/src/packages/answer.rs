@@ -104,7 +104,10 @@ async fn given(
     tenant.fetching.spend(Direction::Out, head.uri.path().len())?;
     // Who has nothing left makes the node fetch nothing.
     tenant.fetching.spend(Direction::In, 1)?;
-    let (found, source) = get(packages, &asked).await?;
+    let (found, source) = {
+        let _place = tenant.fetching.package_place().await;
+        get(packages, &asked).await?
+    };
     tenant.fetching.spend(Direction::In, usize::try_from(found.bytes()).unwrap_or(usize::MAX))?;
     if matches!(asked, Asked::Release { .. } | Asked::Tarball { .. }) {
         tenant.fetching.file_given(head.uri.path());
