@@ -89,7 +89,7 @@ impl Outgoing<'_> {
         let dialect = self.endpoint.dialect();
         let allowed = self.tenant.models.as_deref();
         let begun = self.table.begin(name, allowed, dialect, Instant::now());
-        let mut attempt = begun.map_err(Denied::Unrouted)?;
+        let mut attempt = begun.map_err(Denied::Unrouted)?.of_task(&self.tenant.task);
         let mut account = None;
         loop {
             let target = Arc::clone(attempt.target());
