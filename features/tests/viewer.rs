@@ -64,7 +64,7 @@ impl Viewer {
         self.send(Message::binary(text.as_bytes().to_vec())).await;
     }
 
-    /// Reads until something holds, and at most ten seconds.
+    /// Reads until something holds, and at most twenty seconds.
     pub(crate) async fn until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
         let read = async {
             while !holds(self) {

@@ -1,9 +1,10 @@
 //! Programs that mean harm.
 
+use super::lifetimes::moment;
 use crate::world::{PYTHON, World};
 use cucumber::{then, when};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn program(name: &str) -> Value {
     let shell = |script: &str| json!({"command": ["sh", "-c", script]});
@@ -52,11 +53,12 @@ async fn hostile_runs(world: &mut World, name: String, seconds: u64) {
     let mut sandbox = program(&name);
     sandbox["timeout_seconds"] = json!(seconds);
     let job = world.job(sandbox);
-    let began = Instant::now();
     let answer = world.run(job).await;
-    let took = began.elapsed();
     assert_eq!(answer.status, 200, "{}", answer.text());
-    assert!(took < Duration::from_secs(seconds + 2), "it took {took:?}");
+    // From its start, which is what a deadline counts from: a busy machine makes sandboxes slowly.
+    let result = answer.json();
+    let took = moment(&result["ended_at"]) - moment(&result["started_at"]);
+    assert!(took < Duration::from_secs(seconds + 2), "it took {took}");
 }
 
 #[then(expr = "it ended as {string} because of {string}")]

@@ -42,7 +42,7 @@ async fn detail(world: &World) -> Value {
     answer.json()
 }
 
-fn moment(value: &Value) -> OffsetDateTime {
+pub(super) fn moment(value: &Value) -> OffsetDateTime {
     let text = value.as_str().unwrap_or_else(|| panic!("a time: {value}"));
     OffsetDateTime::parse(text, &Rfc3339).expect("a time as RFC 3339 has it")
 }
