@@ -37,6 +37,24 @@ async fn a_job_that_asks_for_many_files_leaves_places_for_others() {
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("quick"), "{answer}");
 }
 
+#[tokio::test]
+async fn who_asks_how_long_a_file_is_pays_for_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (url, _serving) = registry(watch::Sender::new(0)).await;
+    let socket = folder.path().join("gate.sock");
+    let door = door(&gate(folder.path(), &url), &socket);
+    for (method, bytes) in [("HEAD", 0), ("GET", 5)] {
+        let before = door.fetched().unwrap().bytes_in;
+        let mut answer = String::new();
+        let mut client = asked_by(method, &socket, "quick").await;
+        timeout(LIMIT, client.read_to_string(&mut answer)).await.unwrap().unwrap();
+        assert!(answer.to_lowercase().contains("content-length: 5\r\n"), "{answer}");
+        assert_eq!(answer.ends_with("quick"), method == "GET", "{answer}");
+        // One more byte: who has none left is not served.
+        assert_eq!(door.fetched().unwrap().bytes_in - before, bytes + 1, "{method}");
+    }
+}
+
 /// Says its file's name, or nothing.
 async fn registry(began: watch::Sender<usize>) -> (String, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -103,9 +121,13 @@ fn door(gate: &Gate, socket: &Path) -> Door {
 }
 
 async fn asked(socket: &Path, file: &str) -> UnixStream {
+    asked_by("GET", socket, file).await
+}
+
+async fn asked_by(method: &str, socket: &Path, file: &str) -> UnixStream {
     let mut client = UnixStream::connect(socket).await.unwrap();
     let request = format!(
-        "GET /packages/debian/pool/{file} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+        "{method} /packages/debian/pool/{file} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
     );
     client.write_all(request.as_bytes()).await.unwrap();
     client
