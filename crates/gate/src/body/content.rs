@@ -7,6 +7,7 @@ use super::{
     malformed,
 };
 use crate::{Dialect, Kind, Refusal};
+use std::borrow::Cow;
 
 /// Where messages stand, in the dialects that know remote content.
 const TREES: [&str; 3] = ["input", "messages", "system"];
@@ -59,13 +60,14 @@ impl<'a> Visitor<'a> for Walk {
         if value.shape() == Shape::Null || ARGUMENTS.contains(&key) {
             return Ok(false);
         }
+        let key = folded(key);
         if let Some((_, what)) = REFUSED.iter().find(|(refused, _)| *refused == key) {
             return Err(self.refusal(what));
         }
-        if LINKS.contains(&key) {
+        if LINKS.contains(&&*key) {
             return self.check_link(value.value()).map(|()| false);
         }
-        match (key, value.shape()) {
+        match (&*key, value.shape()) {
             ("source", Shape::Object) => self.check_source(value)?,
             ("type", Shape::String)
                 if value.value().string().as_deref() == Some("item_reference") =>
@@ -85,7 +87,7 @@ impl<'a> Visitor<'a> for Walk {
 impl Walk {
     /// A link is a string, or an object with a `url`.
     fn check_link(&self, link: Value<'_>) -> Result<(), Refusal> {
-        let url = if link.shape() == Shape::Object { link.get("url") } else { Some(link) };
+        let url = if link.shape() == Shape::Object { self.only(link, "url")? } else { Some(link) };
         let url = url.and_then(Value::string);
         let url = url.ok_or_else(|| malformed(self.tree, "has a link without a URL"))?;
         let inline = url.starts_with("data:");
@@ -103,7 +105,7 @@ impl Walk {
         }
         let source = source.value();
         self.sources.push(source.end);
-        let kind = source.get("type").and_then(Value::string);
+        let kind = self.only(source, "type")?.and_then(Value::string);
         let kind = kind.ok_or_else(|| malformed(self.tree, "has a source without a type"))?;
         if INLINE_SOURCES.contains(&&*kind) || self.allows_remote && kind == "url" {
             return Ok(());
@@ -111,8 +113,32 @@ impl Walk {
         Err(self.refusal("a source for the provider to fetch"))
     }
 
+    /// A member that is there once, in whichever spelling.
+    fn only<'a>(&self, object: Value<'a>, name: &str) -> Result<Option<Value<'a>>, Refusal> {
+        let members = object.members();
+        let mut found = members.iter().filter(|member| folded(&member.key) == name);
+        match (found.next(), found.next()) {
+            (_, Some(_)) => Err(malformed(self.tree, "has a part with two spellings of one key")),
+            (found, None) => Ok(found.map(|member| member.value)),
+        }
+    }
+
     fn refusal(&self, what: &str) -> Refusal {
         let message = format!("{} may not point to {what}: send the data itself", self.tree);
         Refusal::new(Kind::Feature, message).of_field(self.tree)
     }
+}
+
+/// A key as Go's decoders compare it with a field: `URL` is `url` to them, and so is `source` with a long s.
+fn folded(key: &str) -> Cow<'_, str> {
+    let is_folded = key.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+    if is_folded {
+        return Cow::Borrowed(key);
+    }
+    let fold = |char: char| match char {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        char => char.to_ascii_lowercase(),
+    };
+    Cow::Owned(key.chars().map(fold).collect())
 }

@@ -455,3 +455,42 @@ fn a_body_costs_what_its_bytes_cost() {
     assert!(nested(4).is_ok());
     assert_eq!(nested(5).unwrap_err().kind, Kind::Malformed);
 }
+
+/// Go's decoders take these for the fields that are looked at, in messages too.
+#[test]
+fn another_spelling_of_a_part_is_no_way_around() {
+    let of = |part: &str| {
+        let body = format!(r#"{{"model":"m","messages":[{{"content":[{part}]}}]}}"#);
+        judge(Endpoint::ChatCompletions, &body).err().map(|refusal| refusal.kind)
+    };
+    for part in [
+        r#"{"Image_URL":{"url":"http://a/b"}}"#,
+        r#"{"image_url":{"url":"data:a","URL":"http://a/b"}}"#,
+        r#"{"image_url":{"URL":"http://a/b"}}"#,
+        r#"{"FILE_ID":"f"}"#,
+        r#"{"\u017fource":{"type":"url","url":"http://a/b"}}"#,
+        r#"{"source":{"type":"base64","Type":"url"}}"#,
+        r#"{"TYPE":"item_reference"}"#,
+    ] {
+        assert!(of(part).is_some(), "{part}");
+    }
+    assert_eq!(of(r#"{"Image_URL":{"Url":"data:image/png;base64,a"}}"#), None);
+    assert_eq!(
+        of(r#"{"type":"tool_use","input":{"URL":"http://a","Image_URL":"http://b"}}"#),
+        None
+    );
+}
+
+#[test]
+fn what_is_refused_is_refused_in_a_field_that_carries_it() {
+    for field in [
+        r#""chat_template_kwargs":{"chat_template":"{{x}}"}"#,
+        r#""chat_template_kwargs":{"tokenize":true}"#,
+        r#""extra_body":{"api_base":"http://a"}"#,
+    ] {
+        let body = format!(r#"{{"model":"m","messages":[{{}}],{field}}}"#);
+        assert_eq!(refused(Endpoint::ChatCompletions, &body), Kind::Feature, "{field}");
+    }
+    let body = r#"{"model":"m","messages":[{}],"chat_template_kwargs":{"enable_thinking":false}}"#;
+    assert!(judge(Endpoint::ChatCompletions, body).is_ok());
+}
