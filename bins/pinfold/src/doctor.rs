@@ -80,7 +80,7 @@ async fn look_inside(options: &DoctorOptions, socket: PathBuf) -> anyhow::Result
         None => std::env::current_exe()?.with_file_name("sandbox-agent"),
     };
     let engine = PodmanEngine::open(PodmanConfig {
-        proxy_image: None,
+        proxy: None,
         socket,
         node_id: format!("doctor-{}", std::process::id()),
         agent,

@@ -5,7 +5,7 @@ use anyhow::Context;
 use executor::{
     Engine,
     direct::{DirectConfig, DirectEngine},
-    podman::{PodmanConfig, PodmanEngine},
+    podman::{PodmanConfig, PodmanEngine, ProxyConfig},
 };
 use gate::{Gate, Packages, providers::Catalog};
 use jobs::Node;
@@ -82,7 +82,7 @@ async fn engine(config: &Checked, node_id: String) -> anyhow::Result<Arc<dyn Eng
                 workspace_root,
                 state_dir: config.state.state_dir.clone(),
                 images: config.images(),
-                proxy_image: config.proxy_image.clone(),
+                proxy: proxy(config),
                 fencing,
             })
             .await
@@ -93,6 +93,12 @@ async fn engine(config: &Checked, node_id: String) -> anyhow::Result<Arc<dyn Eng
             Arc::new(DirectEngine::open(DirectConfig { node_id, agent, workspace_root, fencing })?)
         }
     })
+}
+
+/// The gate's bounds are its sidecars' too.
+fn proxy(config: &Checked) -> Option<ProxyConfig> {
+    let (image, policy) = (config.proxy_image.clone()?, config.policy.as_ref()?);
+    Some(ProxyConfig { image, max_body_bytes: policy.max_body_bytes, body_time: policy.body_time })
 }
 
 /// Providers' keys are in our memory from here on: no core file of ours, and no other process of our

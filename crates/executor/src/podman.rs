@@ -68,9 +68,19 @@ pub struct PodmanConfig {
     /// Where the seccomp profile is written for the runtime to read.
     pub state_dir: PathBuf,
     pub images: ImagePolicy,
-    /// The inference proxy's image, on a node that has inference.
-    pub proxy_image: Option<ImageRef>,
+    /// On a node that has inference.
+    pub proxy: Option<ProxyConfig>,
     pub fencing: Fencing,
+}
+
+/// The inference proxy of each sandbox. It refuses what the gate behind it would: sooner, and no less.
+#[derive(Debug, Clone)]
+pub struct ProxyConfig {
+    pub image: ImageRef,
+    /// Of a call to a model.
+    pub max_body_bytes: u64,
+    /// For such a body to arrive.
+    pub body_time: Duration,
 }
 
 pub struct PodmanEngine {
@@ -85,7 +95,7 @@ pub struct PodmanEngine {
     proxies: Folders,
     trusts: Folders,
     images: Images,
-    proxy_image: Option<ImageRef>,
+    proxy: Option<ProxyConfig>,
 }
 
 impl PodmanEngine {
@@ -127,7 +137,7 @@ impl PodmanEngine {
             proxies,
             trusts,
             images,
-            proxy_image: config.proxy_image,
+            proxy: config.proxy,
         })
     }
 
@@ -217,7 +227,7 @@ impl PodmanEngine {
     ) -> Result<Sandbox, EngineError> {
         let failed = |e: EngineError| EngineError::step(phase::START, e);
         let (gate, tls_gate) = listen(pod)?;
-        let image = self.proxy().await.map_err(failed)?;
+        let (proxy, image) = self.proxy().await.map_err(failed)?;
         let between = spec::Between {
             sandbox: sandbox.id(),
             container: container.id(),
@@ -227,7 +237,7 @@ impl PodmanEngine {
             proxy: pod.proxy.path(),
             proxy_socket: path::INFERENCE_SOCKET,
         };
-        let spec = spec::sidecar(&image, &self.node_id, &self.host, &between);
+        let spec = spec::sidecar((proxy, &image), &self.node_id, &self.host, &between);
         let sidecar = self.api.create(&spec).await.map_err(failed)?;
         self.api.start(&sidecar).await.map_err(failed)?;
         enclosure.stands_beside(Sidecar::find(&self.api, &sidecar).await?);
@@ -248,11 +258,9 @@ impl PodmanEngine {
         Ok(sandbox.with_gates(gate, tls_gate))
     }
 
-    async fn proxy(&self) -> Result<Arc<PinnedImage>, EngineError> {
-        match &self.proxy_image {
-            Some(image) => self.images.pin_own(image).await,
-            None => Err(no_inference()),
-        }
+    async fn proxy(&self) -> Result<(&ProxyConfig, Arc<PinnedImage>), EngineError> {
+        let proxy = self.proxy.as_ref().ok_or_else(no_inference)?;
+        Ok((proxy, self.images.pin_own(&proxy.image).await?))
     }
 }
 

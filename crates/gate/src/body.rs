@@ -9,7 +9,7 @@ mod tools;
 
 pub use json::JsonError;
 
-use crate::{Dialect, Endpoint, Kind, ModelMap, Refusal};
+use crate::{DEFAULT_OUTPUT_TOKENS, Dialect, Endpoint, Kind, ModelMap, Refusal};
 use bytes::Bytes;
 use edit::Edits;
 use http::{HeaderMap, header::CONTENT_ENCODING};
@@ -105,7 +105,7 @@ pub fn prepare(
         alias: model.clone().into_owned(),
         model: resolved.to_owned(),
         streams,
-        max_output_tokens: request.max_output_tokens(),
+        max_output_tokens: request.max_output_tokens()?,
         hides_usage,
         body: edits.apply(body.clone()),
     }))
@@ -158,7 +158,7 @@ impl<'a> Request<'a, '_> {
     fn loads_only(&self) -> Result<bool, Refusal> {
         let is_empty = |key| match self.field(key) {
             None => true,
-            Some(value) if value.shape() == Shape::Array => value.elements().is_empty(),
+            Some(value) if value.shape() == Shape::Array => value.elements().next().is_none(),
             Some(value) => value.is_empty_string(),
         };
         let loads = match self.endpoint {
@@ -174,26 +174,64 @@ impl<'a> Request<'a, '_> {
         Ok(loads)
     }
 
-    fn max_output_tokens(&self) -> Option<u64> {
+    /// None: it does not say, or says that there is no limit.
+    fn max_output_tokens(&self) -> Result<Option<u64>, Refusal> {
+        use Endpoint::{ChatCompletions, Completions, Messages, Responses};
+        // Only what this endpoint acts on: a small number beside it would hide what is really asked.
+        let named: &[&'static str] = match self.endpoint {
+            ChatCompletions => &["max_tokens", "max_completion_tokens"],
+            Completions | Messages => &["max_tokens"],
+            Responses => &["max_output_tokens"],
+            _ => &[],
+        };
+        let mut limits = Vec::new();
+        for key in named {
+            limits.extend(self.number(key)?);
+        }
         let options = self.field("options").filter(|_| self.dialect() == Dialect::Ollama);
         let predicted = options.and_then(|options| options.get("num_predict"));
-        let named = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
-        let limits = named.into_iter().filter_map(|key| self.field(key)).chain(predicted);
-        let most = limits.filter_map(Value::count).max()?;
+        limits.extend(predicted.map(|value| number("num_predict", value)).transpose()?.flatten());
+        let is_bounded = !limits.is_empty() && limits.iter().all(|limit| *limit >= 0.0);
+        // Beyond the largest number it is that number.
+        let most = is_bounded.then(|| limits.into_iter().fold(0.0, f64::max).ceil() as u64);
         // Each is an answer of its own, up to that limit.
-        let answers = ["n", "best_of"].into_iter().filter_map(|key| self.field(key)?.count()).max();
+        let several: &[&'static str] = match self.endpoint {
+            ChatCompletions | Completions => &["n", "best_of"],
+            _ => &[],
+        };
+        let mut answers = 1;
+        for key in several {
+            answers = answers.max(self.number(key)?.unwrap_or_default().ceil() as u64);
+        }
         let prompts = match self.endpoint {
-            Endpoint::Completions => self.field("prompt").map_or(1, count_prompts),
+            Completions => self.field("prompt").map_or(1, count_prompts),
             _ => 1,
         };
-        Some(most.saturating_mul(answers.unwrap_or(1).max(1)).saturating_mul(prompts))
+        let answers = answers.saturating_mul(prompts);
+        Ok(match most {
+            None if answers == 1 => None,
+            most => Some(most.unwrap_or(DEFAULT_OUTPUT_TOKENS).saturating_mul(answers)),
+        })
+    }
+
+    fn number(&self, key: &'static str) -> Result<Option<f64>, Refusal> {
+        self.field(key).map_or(Ok(None), |value| number(key, value))
+    }
+}
+
+/// As upstreams read it, in each of its spellings: `1000`, `1e3`, `1000.0`. None for null.
+fn number(key: &'static str, value: Value<'_>) -> Result<Option<f64>, Refusal> {
+    match value.shape() {
+        Shape::Null => Ok(None),
+        Shape::Number => value.raw().parse().map(Some).map_err(|_| malformed(key, "is too odd")),
+        _ => Err(malformed(key, "must be a number")),
     }
 }
 
 /// Each string or list of tokens in a list is a prompt; a flat list of tokens is one.
 fn count_prompts(prompt: Value<'_>) -> u64 {
     let is_prompt = |value: &Value<'_>| matches!(value.shape(), Shape::String | Shape::Array);
-    (prompt.elements().iter().filter(|value| is_prompt(value)).count() as u64).max(1)
+    (prompt.elements().filter(is_prompt).count() as u64).max(1)
 }
 
 /// Zero in any of Ollama's spellings of a duration: `0`, `"0"`, `"0m0s"`, `0.0`.

@@ -46,7 +46,7 @@ pub(crate) async fn answer(
 ) -> Answer {
     let policy = tenant.fetching.policy();
     let permit = match read(&head) {
-        Ok(request) => judge(&inner.outside, &policy, &request).await,
+        Ok(request) => judge(inner, tenant, &policy, &request).await,
         Err(denial) => Err(denial),
     };
     match permit {
@@ -80,7 +80,7 @@ pub(crate) async fn by_name(
     let policy = tenant.fetching.policy();
     let target = format!("{name}:{}", inner.outside.tls_port);
     let permit = match egress::Request::connect(target.as_bytes(), &[]) {
-        Ok(request) => judge(&inner.outside, &policy, &request).await,
+        Ok(request) => judge(inner, tenant, &policy, &request).await,
         Err(denial) => Err(denial),
     };
     match permit {
@@ -110,13 +110,14 @@ pub(crate) fn read(head: &Parts) -> Result<egress::Request, egress::Denial> {
 }
 
 async fn judge(
-    outside: &Outside,
+    inner: &Inner,
+    tenant: &Tenant,
     policy: &egress::Policy,
     request: &egress::Request,
 ) -> Result<egress::Permit, egress::Denial> {
     let admitted = policy.admit(request)?;
     let resolved = match admitted.name() {
-        Some(name) => outside.resolve(name, request.target().port).await,
+        Some(name) => inner.outside.resolve(name, &tenant.fetching.lookups).await,
         None => Vec::new(),
     };
     admitted.approve(&resolved)

@@ -27,6 +27,7 @@ mod refusal;
 pub mod routes;
 mod surface;
 mod usage;
+mod veil;
 
 pub use body::{BodyPolicy, Forward, JsonError, Prepared, check_encoding, named_model, prepare};
 pub use budget::{Ask, Budget, DEFAULT_OUTPUT_TOKENS, Reservation};

@@ -6,7 +6,7 @@
 //!        └──► Spoke: the last frame says so ──► Aborts
 //! ```
 
-use crate::{UsageFilter, account::Account};
+use crate::{UsageFilter, account::Account, veil::Veil};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use relay::{Dialect, RelayError, Relayed, StreamFormat};
@@ -18,6 +18,7 @@ use std::{
 pub(crate) struct Metered {
     relayed: Relayed,
     account: Account,
+    veil: Option<Veil>,
     /// Takes out what the client did not ask for.
     filter: Option<UsageFilter>,
     dialect: Dialect,
@@ -40,16 +41,35 @@ impl Metered {
     pub(crate) fn new(
         relayed: Relayed,
         account: Account,
-        filter: Option<UsageFilter>,
+        (veil, filter): (Option<Veil>, Option<UsageFilter>),
         dialect: Dialect,
         format: Option<StreamFormat>,
     ) -> Self {
-        Self { relayed, account, filter, dialect, format, state: State::Flows }
+        Self { relayed, account, veil, filter, dialect, format, state: State::Flows }
+    }
+
+    /// What of the upstream's words the client gets.
+    fn shown(&mut self, mut data: Bytes) -> Bytes {
+        if let Some(veil) = &mut self.veil {
+            data = veil.feed(data);
+            // An answer of known length is not asked for more than that.
+            if self.format.is_none() && self.relayed.is_end_stream() {
+                data = joined(data, veil.finish());
+            }
+        }
+        match &mut self.filter {
+            Some(filter) => filter.feed(&data),
+            None => data,
+        }
     }
 
     /// The upstream has said all that it has to say.
     fn over(&mut self) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
-        let held = self.filter.take().map(UsageFilter::finish).unwrap_or_default();
+        let mut held = self.veil.take().map(|mut veil| veil.finish()).unwrap_or_default();
+        if let Some(mut filter) = self.filter.take() {
+            let passed = filter.feed(&held);
+            held = joined(passed, filter.finish());
+        }
         let is_whole = self.account.complete(self.format.is_some());
         if !is_whole && held.is_empty() {
             return self.speak(RelayError::Unfinished);
@@ -71,6 +91,14 @@ impl Metered {
         let frame = self.dialect.error_frame(format, status, code, &error.to_string());
         self.state = State::Spoke(error);
         Poll::Ready(Some(Ok(Frame::data(frame))))
+    }
+}
+
+fn joined(first: Bytes, rest: Bytes) -> Bytes {
+    match (first.is_empty(), rest.is_empty()) {
+        (_, true) => first,
+        (true, false) => rest,
+        (false, false) => [first, rest].concat().into(),
     }
 }
 
@@ -101,10 +129,7 @@ impl Body for Metered {
                 Some(Ok(frame)) => {
                     let Ok(data) = frame.into_data() else { continue };
                     let is_readable = this.account.read(&data);
-                    let data = match &mut this.filter {
-                        Some(filter) => filter.feed(&data),
-                        None => data,
-                    };
+                    let data = this.shown(data);
                     if !is_readable && this.format.is_some() {
                         this.account.failed(&RelayError::Garbled);
                         this.state = State::Fails(RelayError::Garbled);

@@ -50,6 +50,11 @@ impl ModelMap {
         Self::new([(alias.to_owned(), model.to_owned())], Unlisted::Refused)
     }
 
+    /// Whether it is the form of a name that a call may have.
+    pub fn can_be_asked_for(name: &str) -> bool {
+        check_name(name).is_ok()
+    }
+
     /// Together with the names that routes have. A default route takes every other name.
     pub(crate) fn with_routes(&self, table: &RouteTable) -> Cow<'_, Self> {
         let names = table.names(None);

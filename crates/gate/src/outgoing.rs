@@ -7,6 +7,7 @@ use crate::{
     Ask, Budget, Endpoint, Forward, Framing, Meter, ModelMap, Policy, Prepared, Reservation,
     Tenant, UsageFilter,
     account::{Account, Caller},
+    check_encoding,
     door::Inner,
     loaded,
     metered::Metered,
@@ -14,10 +15,14 @@ use crate::{
     porter::{Denied, said},
     prepare,
     routes::{Attempt, Outcome, RouteError, RouteTable, Verdict},
+    veil::Veil,
 };
 use bytes::Bytes;
 use contracts::RouteAlias;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ACCEPT_ENCODING, CONTENT_TYPE},
+};
 use http_body_util::BodyExt;
 use relay::{
     Answer, AnswerBody, RelayError, Relayed, RequestBody, StreamFormat, Upstream, headers,
@@ -54,7 +59,7 @@ impl Outgoing<'_> {
         match (&self.policy.upstream, routed) {
             (_, true) => self.along_route(&name).await,
             (Some(upstream), false) => self.to_upstream(upstream).await,
-            (None, false) => Err(Denied::Unserved(RouteError::NoDefault)),
+            (None, false) => Err(Denied::Unrouted(RouteError::NoDefault)),
         }
     }
 
@@ -68,11 +73,11 @@ impl Outgoing<'_> {
         let hides_usage = forward.hides_usage;
         let request = self.request(path, self.client_headers(), forward.body);
         let sent = match request {
-            Ok(request) => upstream.send(request, self.endpoint.dialect()).await,
+            Ok(request) => plain(upstream.send(request, self.endpoint.dialect()).await),
             Err(error) => Err(error),
         };
         match sent {
-            Ok(response) => Ok(metered(response, account, self.endpoint, hides_usage)),
+            Ok(response) => Ok(metered(response, account, self.endpoint, hides_usage, None)),
             Err(error) => {
                 account.failed(&error);
                 Err(Denied::Failed(error))
@@ -84,7 +89,7 @@ impl Outgoing<'_> {
         let dialect = self.endpoint.dialect();
         let allowed = self.tenant.models.as_deref();
         let begun = self.table.begin(name, allowed, dialect, Instant::now());
-        let mut attempt = begun.map_err(Denied::Unserved)?;
+        let mut attempt = begun.map_err(Denied::Unrouted)?.of_task(&self.tenant.task);
         let mut account = None;
         loop {
             let target = Arc::clone(attempt.target());
@@ -106,7 +111,7 @@ impl Outgoing<'_> {
             target.dress(&mut headers);
             let request = self.request(target.path(self.endpoint.path()), headers, forward.body);
             let sent = match request {
-                Ok(request) => target.upstream.send(request, dialect).await,
+                Ok(request) => plain(target.upstream.send(request, dialect).await),
                 Err(error) => Err(error),
             };
             let outcome = match &sent {
@@ -121,7 +126,8 @@ impl Outgoing<'_> {
                         if let Ok(model) = HeaderValue::from_str(&target.model) {
                             response.headers_mut().insert(SERVED_BY, model);
                         }
-                        return Ok(metered(response, account, self.endpoint, hides_usage));
+                        let veil = target.veil();
+                        return Ok(metered(response, account, self.endpoint, hides_usage, veil));
                     }
                     (sent, account) => return Err(self.unserved(account, &attempt, sent.err())),
                 },
@@ -192,8 +198,18 @@ impl Outgoing<'_> {
         // The operator's and our own words, none of the client's.
         *request.uri_mut() = target.parse().map_err(|_| relay::request::Refusal::Target)?;
         *request.headers_mut() = headers;
+        let identity = HeaderValue::from_static("identity");
+        request.headers_mut().insert(ACCEPT_ENCODING, identity);
         Ok(request)
     }
+}
+
+/// What is encoded can't be metered, nor looked at for its end and for what must stay here.
+fn plain(sent: Result<Response<Relayed>, RelayError>) -> Result<Response<Relayed>, RelayError> {
+    sent.and_then(|answer| match check_encoding(answer.headers()) {
+        Ok(()) => Ok(answer),
+        Err(_) => Err(RelayError::Encoded),
+    })
 }
 
 fn metered(
@@ -201,6 +217,7 @@ fn metered(
     mut account: Account,
     endpoint: Endpoint,
     hides_usage: bool,
+    veil: Option<Veil>,
 ) -> Answer {
     let (mut head, relayed) = response.into_parts();
     let format = StreamFormat::of(&head.headers);
@@ -210,9 +227,13 @@ fn metered(
     let meter = is_success.then(|| Meter::new(endpoint, framing));
     account.answered(head.status.as_u16(), meter);
     headers::RESPONSE.apply(&mut head.headers);
+    let veil = veil.map(|veil| if is_success { veil } else { veil.over_refusal() });
+    if let Some(veil) = &veil {
+        veil.cover_headers(&mut head.headers);
+    }
     // An error is passed on as it is: it has no end mark and no usage.
     let format = format.filter(|_| is_success);
     let filter = (hides_usage && format.is_some()).then(UsageFilter::default);
-    let body = Metered::new(relayed, account, filter, endpoint.dialect(), format);
+    let body = Metered::new(relayed, account, (veil, filter), endpoint.dialect(), format);
     Response::from_parts(head, AnswerBody::Other(body.boxed_unsync()))
 }

@@ -53,6 +53,8 @@ pub(crate) enum Denied {
     /// On its way; its account has told so.
     Failed(RelayError),
     /// Nobody is there to serve it.
+    Unrouted(RouteError),
+    /// Nobody served it; its account has told so.
     Unserved(RouteError),
 }
 
@@ -104,6 +106,10 @@ impl Handler for Porter {
                 relay::refusal(dialect, &error)
             }
             Err(Denied::Failed(error)) => relay::refusal(dialect, &error),
+            Err(Denied::Unrouted(error)) => {
+                self.deny(tenant, &head, error.code(), error.status());
+                unserved(dialect, &error)
+            }
             Err(Denied::Unserved(error)) => unserved(dialect, &error),
         }
     }
@@ -185,7 +191,7 @@ impl Porter {
             job_id = tenant.job,
             rule = "inference",
             decision = "deny",
-            method = %head.method,
+            method = crate::refusal::quoted(head.method.as_str()),
             path = crate::refusal::quoted(head.uri.path()),
             reason,
             status = status.as_u16(),

@@ -34,6 +34,9 @@ pub enum RelayError {
     /// For one who reads the stream's frames.
     #[error("the upstream's stream holds a frame that can't be read")]
     Garbled,
+    /// For one who must read what it says.
+    #[error("the upstream's answer is encoded, though it was asked for a plain one")]
+    Encoded,
     #[error("the upstream was silent for {0:?} in its answer")]
     Idle(Duration),
     #[error("the upstream's answer was not complete within {0:?}")]
@@ -52,6 +55,7 @@ impl RelayError {
             | Self::Malformed(_)
             | Self::Redirect
             | Self::Unfinished
+            | Self::Encoded
             | Self::Garbled => StatusCode::BAD_GATEWAY,
             Self::SlowConnect(_)
             | Self::UnreadRequest(_)
@@ -76,6 +80,7 @@ impl RelayError {
             Self::Redirect => "upstream_redirect",
             Self::Unfinished => "upstream_unfinished",
             Self::Garbled => "upstream_garbled",
+            Self::Encoded => "upstream_encoded",
             Self::Idle(_) => "upstream_idle",
             Self::Total(_) => "upstream_total_timeout",
         }

@@ -12,7 +12,7 @@ use crate::{
 use bytes::Bytes;
 use named::Named;
 use std::{sync::Arc, time::Duration};
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
@@ -59,13 +59,18 @@ pub async fn serve_tls(
     drain: CancellationToken,
 ) {
     let handler = Arc::new(Named { handler, name: server.name });
+    // As many answers at once as there would be if each had its own connection.
+    let places = Arc::new(Semaphore::new(limits.connections));
     let connection = |(socket, before): (Arc<Socket>, Bytes)| {
         let (handler, drain) = (Arc::clone(&handler), drain.clone());
+        let places = Arc::clone(&places);
         let acceptor = server.acceptor.clone();
         async move {
             let Some(stream) = shake_hands(&acceptor, &socket, before).await else { return };
             match stream.get_ref().1.alpn_protocol() {
-                Some(b"h2") => http2::serve(&socket, stream, handler, limits, drain).await,
+                Some(b"h2") => {
+                    http2::serve(&socket, stream, (handler, places), limits, drain).await;
+                }
                 _ => http1(&socket, stream, handler, limits, drain).await,
             }
         }

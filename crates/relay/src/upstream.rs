@@ -42,6 +42,8 @@ pub enum UrlError {
     Query,
     #[error("names a host that TLS can't prove")]
     Name,
+    #[error("has a port that is none")]
+    Port,
 }
 
 /// Where an upstream is, as a URL says it.
@@ -98,7 +100,16 @@ impl FromStr for Location {
         }
         let tls = secure.then(|| ServerName::try_from(name.clone())).transpose();
         let tls = tls.map_err(|_| UrlError::Name)?;
-        let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let port = match authority.as_str().strip_prefix(authority.host()) {
+            Some("") => {
+                if secure {
+                    443
+                } else {
+                    80
+                }
+            }
+            written => written.and_then(read_port).ok_or(UrlError::Port)?,
+        };
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| UrlError::Syntax)?;
         let base = uri.path().trim_end_matches('/').to_owned();
         Ok(Self { place: Place::Host { name, port, tls }, base, host })
@@ -325,6 +336,13 @@ impl Upstream {
     }
 }
 
+/// What stands behind a host: another port than the one that was meant would be asked in silence.
+fn read_port(text: &str) -> Option<u16> {
+    let digits = text.strip_prefix(':')?;
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|port| plain && *port != 0)
+}
+
 fn redirects(status: StatusCode) -> bool {
     status.is_redirection() && status != StatusCode::NOT_MODIFIED
 }
@@ -364,6 +382,11 @@ mod tests {
             ("http://a/?key=secret", UrlError::Query),
             ("http://", UrlError::Syntax),
             ("https://-_-", UrlError::Name),
+            ("http://a:99999", UrlError::Port),
+            ("http://a:0", UrlError::Port),
+            ("http://a:", UrlError::Port),
+            ("http://a:8o80", UrlError::Port),
+            ("http://[::1]:70000/x", UrlError::Port),
         ] {
             assert_eq!(url.parse::<Location>(), Err(error), "{url}");
         }

@@ -3,7 +3,7 @@
 use contracts::{Faults, ImageRef, inference::Caps};
 use gate::{BodyPolicy, ModelMap, Policy, Unlisted};
 use relay::{Location, Timeouts, Trust, Upstream};
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Inference")]
@@ -139,18 +139,78 @@ impl InferenceSettings {
     }
 
     fn models(&self, faults: &mut Faults) -> ModelMap {
-        let mut unlisted = Unlisted::Refused;
-        let mut aliases = Vec::new();
+        let mut unlisted = None;
+        let mut aliases = BTreeMap::new();
+        let mut fault = |entry: &str, what: &str| {
+            faults.add("INFERENCE_MODELS", format!("{entry:?} {what}"));
+        };
         for entry in &self.inference_models {
-            match entry.trim().split_once('=').unwrap_or((entry.trim(), entry.trim())) {
-                ("*", "*") => unlisted = Unlisted::Same,
+            let (alias, model) = entry.split_once('=').unwrap_or((entry, entry));
+            let (alias, model) = (alias.trim(), model.trim());
+            let is_clear = match (alias, model) {
+                ("*", "*") => is_as_before(unlisted.replace(Unlisted::Same), &Unlisted::Same),
                 ("", _) | (_, "") => {
-                    faults.add("INFERENCE_MODELS", format!("{entry:?} names no model"));
+                    fault(entry, "names no model");
+                    continue;
                 }
-                ("*", model) => unlisted = Unlisted::Means(model.to_owned()),
-                (alias, model) => aliases.push((alias.to_owned(), model.to_owned())),
+                ("*", model) => {
+                    let means = Unlisted::Means(model.to_owned());
+                    is_as_before(unlisted.replace(means.clone()), &means)
+                }
+                (alias, _) if !ModelMap::can_be_asked_for(alias) => {
+                    fault(entry, "is a name that no call can have");
+                    continue;
+                }
+                (alias, model) => {
+                    let before = aliases.insert(alias.to_owned(), model.to_owned());
+                    is_as_before(before, &model.to_owned())
+                }
+            };
+            if !is_clear {
+                fault(entry, "says otherwise than another entry for the same name");
             }
         }
+        let unlisted = unlisted.unwrap_or_default();
         ModelMap::new(aliases, unlisted)
+    }
+}
+
+fn is_as_before<T: PartialEq>(before: Option<T>, now: &T) -> bool {
+    before.is_none_or(|before| before == *now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Only {
+        #[command(flatten)]
+        inference: InferenceSettings,
+    }
+
+    fn read(models: &str) -> (ModelMap, usize) {
+        let all = ["test".to_owned(), format!("--inference-models={models}")];
+        let mut faults = Faults::default();
+        let models = Only::try_parse_from(all).unwrap().inference.models(&mut faults);
+        (models, faults.iter().count())
+    }
+
+    #[test]
+    fn models_are_read_as_they_are_meant() {
+        let (models, faults) = read("small = qwen2.5:0.5b, plain ,* = rest");
+        assert_eq!(faults, 0);
+        for (name, model) in [("small", "qwen2.5:0.5b"), ("plain", "plain"), ("other", "rest")] {
+            assert_eq!(models.resolve(name).unwrap(), model);
+        }
+    }
+
+    #[test]
+    fn a_name_that_no_call_could_have_and_one_that_means_two_are_told() {
+        for models in ["a b", "a/../b=c", "=a", "a=", "a=b,a=c", "*=a,*=b", "*,*=a", "a b=c"] {
+            assert_eq!(read(models).1, 1, "{models}");
+        }
+        assert_eq!(read("a,a=a,*,*").1, 0);
     }
 }

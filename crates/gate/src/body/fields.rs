@@ -7,11 +7,12 @@ use crate::{Dialect, Endpoint, Kind, Refusal};
 const ASKS_USAGE: &str = r#""stream_options":{"include_usage":true}"#;
 
 /// Refused in every dialect: an upstream that is itself a gateway or a bare engine acts on them.
-const REFUSED: [(&str, &str); 16] = [
+const REFUSED: [(&str, &str); 17] = [
     ("api_base", "would choose the upstream"),
     ("base_url", "would choose the upstream"),
     ("api_key", "would choose the credential"),
     ("extra_headers", "would choose the upstream's headers"),
+    ("extra_body", "would carry what is refused here"),
     ("headers", "would choose the upstream's headers"),
     ("models", "would name models past the job's list"),
     ("model_list", "would name models past the job's list"),
@@ -25,6 +26,10 @@ const REFUSED: [(&str, &str); 16] = [
     ("mcp_servers", "would make the provider connect to a host of the client's"),
     ("web_search_options", "would search the web from the provider"),
 ];
+
+/// Arguments that are not a template's, but of who fills it in: another template, which is a program, and work that
+/// stalls an engine (CVE-2025-61620, CVE-2025-62426).
+const OF_TEMPLATES: [&str; 2] = ["chat_template", "tokenize"];
 
 const REFUSED_OF_OPENAI: [(&str, &str); 3] = [
     ("previous_response_id", "would read what another job may have stored"),
@@ -68,6 +73,11 @@ pub(super) fn check(request: &Request<'_, '_>) -> Result<(), Refusal> {
             return Err(Refusal::new(Kind::Feature, message).of_field(field));
         }
     }
+    let arguments = request.field("chat_template_kwargs").map(Value::members).unwrap_or_default();
+    if let Some(member) = arguments.iter().find(|member| OF_TEMPLATES.contains(&&*member.key)) {
+        let message = format!("chat_template_kwargs may not have {}", member.key);
+        return Err(Refusal::new(Kind::Feature, message).of_field("chat_template_kwargs"));
+    }
     let prompt = request.field("prompt").map(Value::shape);
     if prompt == Some(Shape::Object) {
         let message = "prompt is not allowed as a template: it is stored at the provider";
@@ -80,7 +90,7 @@ pub(super) fn check(request: &Request<'_, '_>) -> Result<(), Refusal> {
 fn asks_for_something(value: Value<'_>) -> bool {
     match value.shape() {
         Shape::Bool(asks) => asks,
-        Shape::Array => !value.elements().is_empty(),
+        Shape::Array => value.elements().next().is_some(),
         _ => true,
     }
 }

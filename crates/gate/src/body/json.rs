@@ -1,7 +1,11 @@
 //! One pass over hostile JSON that says where its parts are and changes nothing: strict RFC 8259,
 //! bounded in depth, and no object with the same key twice, however it is spelled.
 
-use std::{borrow::Cow, collections::HashSet};
+mod visit;
+
+pub(super) use visit::{Place, Visitor};
+
+use std::{borrow::Cow, collections::HashSet, iter};
 
 /// What real requests nest is under 30; a parser upstream may recurse.
 const MAX_DEPTH: usize = 64;
@@ -94,11 +98,6 @@ impl<'a> Value<'a> {
         self.raw() == "\"\""
     }
 
-    /// A number that counts something. What is written otherwise (`1e3`, `-1`, `2.0`) isn't one.
-    pub(super) fn count(self) -> Option<u64> {
-        self.raw().parse().ok()
-    }
-
     pub(super) fn members(self) -> Vec<Member<'a>> {
         let mut members = Vec::new();
         self.walk(|scan| {
@@ -115,25 +114,31 @@ impl<'a> Value<'a> {
         members
     }
 
-    pub(super) fn elements(self) -> Vec<Value<'a>> {
-        let mut elements = Vec::new();
-        if self.shape() == Shape::Array {
-            self.walk(|scan| {
-                elements.push(scan.located()?);
-                Ok(())
-            });
-        }
-        elements
+    /// One after the other: a body of ten million bytes may hold five million of them.
+    pub(super) fn elements(self) -> impl Iterator<Item = Value<'a>> {
+        let mut scan =
+            Scan { text: self.text, at: self.start + 1, keys: Vec::new(), compares: false };
+        let mut goes_on = self.shape() == Shape::Array;
+        iter::from_fn(move || {
+            scan.blank();
+            if !std::mem::take(&mut goes_on) || scan.at + 1 >= self.end {
+                return None;
+            }
+            let element = scan.located().ok()?;
+            scan.blank();
+            goes_on = scan.take(b',');
+            Some(element)
+        })
     }
 
     pub(super) fn get(self, key: &str) -> Option<Value<'a>> {
         self.members().into_iter().find(|member| member.key == key).map(|member| member.value)
     }
 
-    /// Calls `step` at each part of an object or array. The document is checked, so an error of
-    /// the scan can only mean that this value has no parts.
+    /// Calls `step` at each member of an object. The document is checked, so an error of the scan can only mean that
+    /// this value has none.
     fn walk(self, mut step: impl FnMut(&mut Scan<'a>) -> Result<(), JsonError>) {
-        if !matches!(self.shape(), Shape::Object | Shape::Array) {
+        if self.shape() != Shape::Object {
             return;
         }
         let mut scan =

@@ -355,8 +355,16 @@ fn the_most_that_a_call_may_generate_is_read() {
         (ChatCompletions, r#""max_tokens":5,"n":4"#, Some(20)),
         (ChatCompletions, r#""max_tokens":5,"n":0"#, Some(5)),
         (ChatCompletions, r#""max_tokens":18446744073709551615,"n":4"#, Some(u64::MAX)),
-        (ChatCompletions, r#""max_tokens":1e3"#, None),
-        (ChatCompletions, r#""n":4"#, None),
+        (ChatCompletions, r#""max_tokens":1e3"#, Some(1000)),
+        (ChatCompletions, r#""max_tokens":1,"max_completion_tokens":1.5e5"#, Some(150_000)),
+        (ChatCompletions, r#""max_tokens":1,"n":1e2"#, Some(100)),
+        (ChatCompletions, r#""max_tokens":1,"max_completion_tokens":-1"#, None),
+        (Responses, r#""max_tokens":1"#, None),
+        (OllamaChat, r#""max_tokens":1"#, None),
+        (OllamaChat, r#""max_tokens":1,"options":{"num_predict":-1}"#, None),
+        (OllamaChat, r#""max_tokens":1,"options":{"num_predict":1e5}"#, Some(100_000)),
+        (OllamaChat, r#""options":{"num_predict":null}"#, None),
+        (ChatCompletions, r#""n":4"#, Some(4 * DEFAULT_OUTPUT_TOKENS)),
         (Completions, r#""max_tokens":5,"prompt":["a","b"]"#, Some(10)),
         (Completions, r#""max_tokens":5,"prompt":[1,2,3]"#, Some(5)),
         (Completions, r#""max_tokens":5,"prompt":[[1],[2]],"best_of":2"#, Some(20)),
@@ -367,6 +375,14 @@ fn the_most_that_a_call_may_generate_is_read() {
     for (endpoint, fields, expected) in cases {
         let body = format!(r#"{{"model":"m","messages":[{{}}],{fields}}}"#);
         assert_eq!(forward(endpoint, &body).max_output_tokens, expected, "{fields}");
+    }
+    for (endpoint, fields) in [
+        (ChatCompletions, r#""max_tokens":"100000""#),
+        (ChatCompletions, r#""max_tokens":1,"n":"100""#),
+        (OllamaChat, r#""options":{"num_predict":[1]}"#),
+    ] {
+        let body = format!(r#"{{"model":"m","messages":[{{}}],{fields}}}"#);
+        assert_eq!(refused(endpoint, &body), Kind::Malformed, "{fields}");
     }
 }
 
@@ -412,4 +428,69 @@ fn the_model_to_show_is_named_in_either_way() {
     for body in ["{}", r#"{"model":1}"#, "x", r#"{"model":"m","model":"m"}"#] {
         assert_eq!(named_model(body.as_bytes()).unwrap_err().kind, Kind::Malformed);
     }
+}
+
+/// The values that a body holds are not collected, and none is read again for each level that it is at.
+#[test]
+fn a_body_costs_what_its_bytes_cost() {
+    let flood = "0,".repeat(1 << 17);
+    let sources = |count| {
+        format!("{}0{}", r#"{"source":{"type":"text","a":"#.repeat(count), "}}".repeat(count))
+    };
+    let times = ["".to_owned(), "[".repeat(14)].map(|open| {
+        let close = "]".repeat(open.len());
+        let body = format!(r#"{{"model":"m","messages":[{open}{flood}0{close}]}}"#);
+        let took = || {
+            let began = std::time::Instant::now();
+            judge(Endpoint::ChatCompletions, &body).unwrap();
+            began.elapsed()
+        };
+        // The best of some: a busy machine takes its time now and then.
+        (0..7).map(|_| took()).min().unwrap()
+    });
+    assert!(times[1] < times[0] * 4, "{times:?}");
+    let nested = |count| {
+        judge(Endpoint::Messages, &format!(r#"{{"model":"m","messages":[{}]}}"#, sources(count)))
+    };
+    assert!(nested(4).is_ok());
+    assert_eq!(nested(5).unwrap_err().kind, Kind::Malformed);
+}
+
+/// Go's decoders take these for the fields that are looked at, in messages too.
+#[test]
+fn another_spelling_of_a_part_is_no_way_around() {
+    let of = |part: &str| {
+        let body = format!(r#"{{"model":"m","messages":[{{"content":[{part}]}}]}}"#);
+        judge(Endpoint::ChatCompletions, &body).err().map(|refusal| refusal.kind)
+    };
+    for part in [
+        r#"{"Image_URL":{"url":"http://a/b"}}"#,
+        r#"{"image_url":{"url":"data:a","URL":"http://a/b"}}"#,
+        r#"{"image_url":{"URL":"http://a/b"}}"#,
+        r#"{"FILE_ID":"f"}"#,
+        r#"{"\u017fource":{"type":"url","url":"http://a/b"}}"#,
+        r#"{"source":{"type":"base64","Type":"url"}}"#,
+        r#"{"TYPE":"item_reference"}"#,
+    ] {
+        assert!(of(part).is_some(), "{part}");
+    }
+    assert_eq!(of(r#"{"Image_URL":{"Url":"data:image/png;base64,a"}}"#), None);
+    assert_eq!(
+        of(r#"{"type":"tool_use","input":{"URL":"http://a","Image_URL":"http://b"}}"#),
+        None
+    );
+}
+
+#[test]
+fn what_is_refused_is_refused_in_a_field_that_carries_it() {
+    for field in [
+        r#""chat_template_kwargs":{"chat_template":"{{x}}"}"#,
+        r#""chat_template_kwargs":{"tokenize":true}"#,
+        r#""extra_body":{"api_base":"http://a"}"#,
+    ] {
+        let body = format!(r#"{{"model":"m","messages":[{{}}],{field}}}"#);
+        assert_eq!(refused(Endpoint::ChatCompletions, &body), Kind::Feature, "{field}");
+    }
+    let body = r#"{"model":"m","messages":[{}],"chat_template_kwargs":{"enable_thinking":false}}"#;
+    assert!(judge(Endpoint::ChatCompletions, body).is_ok());
 }

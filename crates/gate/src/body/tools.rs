@@ -19,7 +19,7 @@ pub(super) fn check(request: &Request<'_, '_>) -> Result<(), Refusal> {
     if tools.shape() != Shape::Array {
         return Err(malformed("tools", "must be an array"));
     }
-    tools.elements().into_iter().try_for_each(|tool| check_tool(tool, request.dialect()))
+    tools.elements().try_for_each(|tool| check_tool(tool, request.dialect()))
 }
 
 fn check_tool(tool: Value<'_>, dialect: Dialect) -> Result<(), Refusal> {

@@ -1,5 +1,6 @@
 //! What one job may fetch at the moment, and what it has fetched so far.
 
+use super::outside::Lookups;
 use crate::egress::{Denial, Direction, Permit, Policy, Reason, Traffic};
 use contracts::{
     egress::EgressUsage,
@@ -15,19 +16,25 @@ use std::{
         },
     },
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 /// An install of more files is not one to repeat.
 const MAX_FILES_GIVEN: usize = 512;
+
+/// Of one job at a time. The node's own places for downloads are for all jobs.
+const PACKAGES: usize = 8;
 
 #[derive(Debug)]
 pub struct Fetching {
     policy: watch::Sender<Arc<Policy>>,
     /// Registries that packages may come from now.
     packages: AtomicU8,
+    /// Places of packages that are on their way from a registry.
+    places: Semaphore,
     /// Files of packages that were given while somebody wants to know.
     given: Mutex<Option<Vec<String>>>,
     traffic: Traffic,
+    pub(super) lookups: Lookups,
     allowed: AtomicU64,
     refused: AtomicU64,
 }
@@ -37,8 +44,10 @@ impl Fetching {
         Arc::new(Self {
             policy: watch::Sender::new(policy),
             packages: 0.into(),
+            places: Semaphore::new(PACKAGES),
             given: Mutex::default(),
             traffic: Traffic::default(),
+            lookups: Lookups::default(),
             allowed: 0.into(),
             refused: 0.into(),
         })
@@ -67,6 +76,11 @@ impl Fetching {
                 *given = None;
             }
         }
+    }
+
+    /// Waits for its turn among the job's own packages. None only if there were no places at all.
+    pub(crate) async fn package_place(&self) -> Option<SemaphorePermit<'_>> {
+        self.places.acquire().await.ok()
     }
 
     pub(crate) fn may_install(&self, registry: Registry) -> bool {

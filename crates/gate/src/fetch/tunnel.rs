@@ -47,7 +47,16 @@ pub(super) async fn greeted(
         }
         return;
     }
-    let mut upstream = match outside.connect(&permit).await {
+    // A hello may come long after its CONNECT was granted: what counts are the rules of now.
+    let connected = tokio::select! {
+        biased;
+        denial = entry.fetching.forbids(&permit, permit.addresses()) => {
+            entry.refused_late(&denial);
+            return alert(&mut client, ACCESS_DENIED).await;
+        }
+        connected = outside.connect(&permit) => connected,
+    };
+    let mut upstream = match connected {
         Ok(upstream) => upstream,
         Err(error) => {
             tracing::debug!(%error, "an allowed host can't be reached");
@@ -63,16 +72,20 @@ pub(super) async fn greeted(
         entry.ends(reason.code());
         return alert(&mut client, ACCESS_DENIED).await;
     }
-    if upstream.write_all(hello.bytes()).await.is_err() {
-        return entry.ends("upstream_broken");
-    }
     let allow = |side, bytes| match side {
         Side::Client => entry.spend(Direction::Out, bytes),
         Side::Upstream => entry.spend(Direction::In, bytes),
     };
+    let passed = async {
+        if upstream.write_all(hello.bytes()).await.is_err() {
+            return "upstream_broken";
+        }
+        told(&splice(client, upstream, outside.idle, allow).await)
+    };
     let end = tokio::select! {
-        end = splice(client, upstream, outside.idle, allow) => told(&end),
+        biased;
         denial = entry.fetching.forbids(&permit, &address) => return entry.cut(&denial),
+        end = passed => end,
     };
     entry.ends(end);
 }

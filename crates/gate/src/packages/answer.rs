@@ -104,12 +104,20 @@ async fn given(
     tenant.fetching.spend(Direction::Out, head.uri.path().len())?;
     // Who has nothing left makes the node fetch nothing.
     tenant.fetching.spend(Direction::In, 1)?;
-    let (found, source) = get(packages, &asked).await?;
-    tenant.fetching.spend(Direction::In, usize::try_from(found.bytes()).unwrap_or(usize::MAX))?;
-    if matches!(asked, Asked::Release { .. } | Asked::Tarball { .. }) {
-        tenant.fetching.file_given(head.uri.path());
+    let (found, source) = {
+        let _place = tenant.fetching.package_place().await;
+        get(packages, &asked).await?
+    };
+    told.source = Some(source);
+    // Who asks by HEAD is given nothing of it.
+    if head.method == Method::GET {
+        let bytes = usize::try_from(found.bytes()).unwrap_or(usize::MAX);
+        tenant.fetching.spend(Direction::In, bytes)?;
+        if matches!(asked, Asked::Release { .. } | Asked::Tarball { .. }) {
+            tenant.fetching.file_given(head.uri.path());
+        }
+        told.bytes = found.bytes();
     }
-    (told.source, told.bytes) = (Some(source), found.bytes());
     let content_type = HeaderValue::from_str(&found.meta.content_type);
     let mut answer = Response::new(AnswerBody::Other(Kept::new(found).boxed_unsync()));
     let headers = answer.headers_mut();

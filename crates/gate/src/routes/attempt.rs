@@ -3,7 +3,13 @@
 
 use super::{Permit, RetryBudget, RouteError, Target, table::BrokenHop};
 use relay::RelayError;
-use std::{fmt, sync::Arc, time::Instant, vec};
+use std::{
+    fmt,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Instant,
+    vec,
+};
 
 /// How a call to a target went, up to the head of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +46,8 @@ pub struct Attempt {
     left: vec::IntoIter<Arc<Target>>,
     retries: Arc<RetryBudget>,
     failed: Vec<BrokenHop>,
+    /// Whose call it is.
+    task: u64,
 }
 
 impl Outcome {
@@ -50,6 +58,11 @@ impl Outcome {
             Self::Status(status) => Some(status >= 500),
             Self::Client => None,
         }
+    }
+
+    /// Whether the call itself may have brought it about.
+    pub(super) fn may_be_provoked(self) -> bool {
+        matches!(self, Self::Timeout | Self::Broken | Self::Status(500))
     }
 
     /// Whether another target may do better, and what the client gets if there is none.
@@ -67,15 +80,15 @@ impl Outcome {
 impl From<&RelayError> for Outcome {
     fn from(error: &RelayError) -> Self {
         match error {
-            RelayError::Connect(_) => Self::Connect,
-            RelayError::SlowConnect(_)
-            | RelayError::UnreadRequest(_)
+            RelayError::Connect(_) | RelayError::SlowConnect(_) => Self::Connect,
+            RelayError::UnreadRequest(_)
             | RelayError::SlowAnswer(_)
             | RelayError::Idle(_)
             | RelayError::Total(_) => Self::Timeout,
             RelayError::Cut(_)
             | RelayError::Unfinished
             | RelayError::Garbled
+            | RelayError::Encoded
             | RelayError::Malformed(_)
             | RelayError::Redirect => Self::Broken,
             RelayError::Refused(_)
@@ -112,10 +125,18 @@ impl Attempt {
         let mut left = targets.into_iter();
         match admitted(&mut left, &mut failed, now) {
             Some((target, permit)) => {
-                Ok(Self { route, target, permit: Some(permit), left, retries, failed })
+                Ok(Self { route, target, permit: Some(permit), left, retries, failed, task: 0 })
             }
             None => Err(RouteError::Broken { route, hops: failed }),
         }
+    }
+
+    /// Says whose call it is: what one task provokes is not the same as what all of them meet.
+    #[must_use]
+    pub fn of_task(self, task: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        task.hash(&mut hasher);
+        Self { task: hasher.finish(), ..self }
     }
 
     /// The one to call now.
@@ -126,7 +147,7 @@ impl Attempt {
     /// Told once per call to a target.
     pub fn ended(&mut self, outcome: Outcome, now: Instant) -> Verdict {
         if let Some(permit) = self.permit.take() {
-            permit.settle(outcome, now);
+            permit.settle(outcome, self.task, now);
         }
         let (may_go_on, otherwise) = outcome.verdict();
         if !may_go_on {

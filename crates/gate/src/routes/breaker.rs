@@ -1,5 +1,6 @@
 //! Leaves a target alone while it fails by its own fault. What a client does wrong, or does not wait
-//! for, says nothing about a target.
+//! for, says nothing about a target. Some faults can be provoked: an odd body is a 500 of many servers, a long one a
+//! silence. Of these, each task's count as one, so that none can take a target from all others.
 //!
 //! ```text
 //! closed ──5 faults in a row, or half of the last 20──► open ──its pause is over──► one probe
@@ -12,14 +13,15 @@
 
 use super::Outcome;
 use std::{
+    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-const FAULTS_IN_A_ROW: u32 = 5;
+const FAULTS_IN_A_ROW: usize = 5;
 /// Calls that are remembered, and how few of them say nothing yet.
-const REMEMBERED: u32 = 20;
-const TELLING: u32 = 10;
+const REMEMBERED: usize = 20;
+const TELLING: usize = 10;
 /// The first pause, and the longest.
 const PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -32,13 +34,20 @@ pub struct Breaker {
 #[derive(Debug, Default)]
 struct State {
     phase: Phase,
-    in_a_row: u32,
-    /// The last calls, newest in the lowest bit: 1 is a fault.
-    last: u32,
-    seen: u32,
+    /// The last calls, newest first.
+    last: VecDeque<Call>,
     pause: Duration,
     /// The last fault, for who asks why.
     why: Option<Outcome>,
+}
+
+/// How a call went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Good,
+    Fault,
+    /// One that this task may have provoked.
+    FaultFor(u64),
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
@@ -99,14 +108,25 @@ impl Breaker {
 }
 
 impl Permit {
-    pub fn settle(mut self, outcome: Outcome, now: Instant) {
-        let Some(is_fault) = outcome.is_targets_fault() else { return };
+    /// `task` is whose call it was: any number that others don't have.
+    pub fn settle(mut self, outcome: Outcome, task: u64, now: Instant) {
+        let call = match outcome.is_targets_fault() {
+            None => return,
+            Some(false) => Call::Good,
+            Some(true) if outcome.may_be_provoked() => Call::FaultFor(task),
+            Some(true) => Call::Fault,
+        };
         self.is_settled = true;
         let mut state = self.breaker.lock();
         match state.phase {
-            Phase::Closed => state.count(is_fault, outcome, now),
-            Phase::Probing { .. } if self.is_probe => match is_fault {
+            Phase::Closed => state.count(call, outcome, now),
+            Phase::Probing { .. } if self.is_probe => match call != Call::Good {
+                // It has had its say. The next call is the probe.
+                true if call != Call::Fault && state.last.contains(&call) => {
+                    state.phase = Phase::Open { until: now };
+                }
                 true => {
+                    state.remember(call);
                     state.why = Some(outcome);
                     state.pause = (state.pause * 2).min(LONGEST_PAUSE);
                     state.phase = Phase::Open { until: now + state.pause };
@@ -131,17 +151,20 @@ impl Drop for Permit {
 }
 
 impl State {
-    fn count(&mut self, is_fault: bool, outcome: Outcome, now: Instant) {
-        self.last = (self.last << 1 | u32::from(is_fault)) & ((1 << REMEMBERED) - 1);
-        self.seen = (self.seen + 1).min(REMEMBERED);
-        if !is_fault {
-            self.in_a_row = 0;
+    fn remember(&mut self, call: Call) {
+        self.last.truncate(REMEMBERED - 1);
+        self.last.push_front(call);
+    }
+
+    fn count(&mut self, call: Call, outcome: Outcome, now: Instant) {
+        self.remember(call);
+        if call == Call::Good {
             return;
         }
-        self.in_a_row += 1;
         self.why = Some(outcome);
-        let half = self.seen >= TELLING && self.last.count_ones() * 2 >= self.seen;
-        if self.in_a_row >= FAULTS_IN_A_ROW || half {
+        let in_a_row = faults(self.last.iter().take_while(|call| **call != Call::Good));
+        let half = self.last.len() >= TELLING && faults(self.last.iter()) * 2 >= self.last.len();
+        if in_a_row >= FAULTS_IN_A_ROW || half {
             self.pause = PAUSE;
             self.phase = Phase::Open { until: now + PAUSE };
         }
@@ -157,15 +180,58 @@ impl State {
     }
 }
 
+/// Those that a task may have provoked are one together.
+fn faults<'a>(calls: impl Iterator<Item = &'a Call>) -> usize {
+    let mut counted: Vec<Call> = Vec::with_capacity(REMEMBERED);
+    for call in calls {
+        if *call == Call::Fault || *call != Call::Good && !counted.contains(call) {
+            counted.push(*call);
+        }
+    }
+    counted.len()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    /// Of a task that makes no other call.
+    fn other() -> u64 {
+        static TASKS: AtomicU64 = AtomicU64::new(1000);
+        TASKS.fetch_add(1, Relaxed)
+    }
+
+    #[test]
+    fn a_task_that_provokes_faults_takes_a_target_from_nobody() {
+        let now = Instant::now();
+        for fault in [Outcome::Status(500), Outcome::Timeout, Outcome::Broken] {
+            let breaker = Arc::default();
+            let one = |outcome| breaker_call(&breaker, outcome, 1, now);
+            assert!((0..100).all(|_| one(fault)), "{fault:?} in a row");
+            assert!((0..100).all(|_| one(GOOD) && one(fault)), "{fault:?} half of the time");
+            // Others see it too.
+            assert!((2..6).all(|task| breaker_call(&breaker, fault, task, now)));
+            assert!(breaker.blocked(now).is_some(), "{fault:?}");
+        }
+        // Nor does it keep one away that is back.
+        let breaker = opened(now);
+        let mut later = now + PAUSE;
+        assert!(breaker_call(&breaker, Outcome::Status(500), 1, later));
+        later += PAUSE * 2;
+        assert!((0..10).all(|_| breaker_call(&breaker, Outcome::Status(500), 1, later)));
+        assert!(breaker_call(&breaker, GOOD, 2, later) && breaker.blocked(later).is_none());
+    }
+
+    fn breaker_call(breaker: &Arc<Breaker>, outcome: Outcome, task: u64, now: Instant) -> bool {
+        breaker.admit(now).map(|permit| permit.settle(outcome, task, now)).is_ok()
+    }
 
     const BAD: Outcome = Outcome::Connect;
     const GOOD: Outcome = Outcome::Status(200);
 
     fn call(breaker: &Arc<Breaker>, outcome: Outcome, now: Instant) -> bool {
-        breaker.admit(now).map(|permit| permit.settle(outcome, now)).is_ok()
+        breaker_call(breaker, outcome, other(), now)
     }
 
     fn opened(now: Instant) -> Arc<Breaker> {
@@ -204,7 +270,7 @@ mod tests {
         let breaker = Arc::default();
         let calls = [GOOD, BAD].into_iter().cycle().take(100);
         let admitted = calls.filter(|outcome| call(&breaker, *outcome, now)).count();
-        assert_eq!(admitted, TELLING as usize);
+        assert_eq!(admitted, TELLING);
         let breaker = Arc::default();
         let calls = [GOOD, GOOD, BAD].into_iter().cycle().take(100);
         assert_eq!(calls.filter(|outcome| call(&breaker, *outcome, now)).count(), 100);
@@ -219,7 +285,7 @@ mod tests {
         let later = now + PAUSE;
         let probe = breaker.admit(later).unwrap();
         assert!(breaker.admit(later).is_err(), "a second probe");
-        probe.settle(GOOD, later);
+        probe.settle(GOOD, other(), later);
         assert!(call(&breaker, GOOD, later) && call(&breaker, GOOD, later));
     }
 
@@ -230,7 +296,7 @@ mod tests {
         let mut pause = PAUSE;
         for _ in 0..10 {
             now += pause;
-            breaker.admit(now).unwrap().settle(BAD, now);
+            breaker.admit(now).unwrap().settle(BAD, other(), now);
             pause = (pause * 2).min(LONGEST_PAUSE);
             assert_eq!(breaker.blocked(now).unwrap().retry_in, pause);
         }
@@ -242,7 +308,7 @@ mod tests {
         let breaker = opened(now);
         let later = now + PAUSE;
         drop(breaker.admit(later).unwrap());
-        breaker.admit(later).unwrap().settle(Outcome::Client, later);
+        breaker.admit(later).unwrap().settle(Outcome::Client, other(), later);
         assert!(call(&breaker, GOOD, later));
         assert_eq!(breaker.blocked(later), None);
     }
@@ -255,8 +321,8 @@ mod tests {
         for _ in 0..FAULTS_IN_A_ROW {
             call(&breaker, BAD, now);
         }
-        good.settle(GOOD, now);
-        bad.settle(BAD, now + PAUSE);
+        good.settle(GOOD, other(), now);
+        bad.settle(BAD, other(), now + PAUSE);
         assert_eq!(breaker.blocked(now).unwrap().retry_in, PAUSE);
         assert!(breaker.admit(now + PAUSE).is_ok());
     }

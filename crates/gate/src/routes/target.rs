@@ -1,7 +1,7 @@
 //! One model of one provider, with all that a call to it needs.
 
 use super::Breaker;
-use crate::providers::Secret;
+use crate::{providers::Secret, veil::Veil};
 use contracts::{
     ProviderName,
     provider::{self, Auth, ProviderSpec},
@@ -67,6 +67,11 @@ impl Target {
     /// stands back behind one that came with the call.
     pub fn dress(&self, headers: &mut HeaderMap) {
         self.access.dress(headers);
+    }
+
+    /// What keeps the key that it is shown from the client.
+    pub(crate) fn veil(&self) -> Option<Veil> {
+        self.access.auth.as_ref().and_then(|(_, shown)| Veil::new(shown))
     }
 }
 

@@ -172,3 +172,30 @@ async fn a_body_has_its_size_and_its_encoding() {
     assert_eq!(world.upstream.heard(), 0);
     assert_eq!(world.door.usage().unwrap().refused, 3);
 }
+
+#[tokio::test]
+async fn a_call_that_finds_nobody_to_serve_it_is_a_refused_one() {
+    let world = World::without_upstream().await;
+    world.admit(Caps::default(), None);
+    let answer = world.post(CHAT, ASK).await;
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("route_missing"), "{answer}");
+    assert_eq!(world.door.usage().unwrap().refused, 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_can_not_be_read_along_is_none() {
+    let world = World::open().await;
+    world.admit(Caps::default(), None);
+    for status in ["200 OK", "400 Bad Request"] {
+        let head = stream(&[FRAME, DONE])
+            .replace("content-type", "content-encoding: gzip\r\ncontent-type");
+        world.upstream.says(&head.replace("200 OK", status));
+        let answer = world.post(CHAT, ASK).await;
+        assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+        assert!(answer.contains("upstream_encoded") && !answer.contains("gzip"), "{answer}");
+        assert!(world.upstream.last().contains("accept-encoding: identity\r\n"));
+    }
+    // What the model said is paid for, as far as it can be known.
+    let usage = world.door.usage().unwrap();
+    assert_eq!((usage.requests, usage.output_tokens), (2, 100));
+}

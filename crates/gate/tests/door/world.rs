@@ -57,9 +57,19 @@ pub(crate) fn stream(frames: &[&str]) -> String {
 
 impl World {
     pub(crate) async fn open() -> Self {
+        Self::with(true).await
+    }
+
+    /// Of a node that has neither an upstream nor routes.
+    pub(crate) async fn without_upstream() -> Self {
+        Self::with(false).await
+    }
+
+    async fn with(has_upstream: bool) -> Self {
         let (upstream, url) = Scripted::open().await;
+        let there = Upstream::new(url.parse().unwrap(), None, Timeouts::default());
         let policy = Policy {
-            upstream: Some(Upstream::new(url.parse().unwrap(), None, Timeouts::default())),
+            upstream: has_upstream.then_some(there),
             models: ModelMap::new(
                 [("a".to_owned(), "real".to_owned()), ("b".to_owned(), "other".to_owned())],
                 Unlisted::Refused,

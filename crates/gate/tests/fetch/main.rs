@@ -78,6 +78,17 @@ async fn an_idle_tunnel_is_cut_by_rules_that_do_not_allow_it_and_by_no_others() 
 }
 
 #[tokio::test]
+async fn a_tunnel_that_was_granted_goes_nowhere_once_the_rules_have_changed() {
+    let world = World::open().await;
+    let mut client = world.connect_to("allowed.test").await;
+    world.rules(Policy::of_rules("r", &[rule(&world, "b.test")]).unwrap());
+    client.say(&world::hello("allowed.test")).await;
+    assert_eq!(client.until_closed().await.as_bytes(), b"\x15\x03\x03\0\x02\x02\x31");
+    assert_eq!(world.outside.connections(), 0);
+    assert_eq!(world.door.fetched().unwrap().refused, 1);
+}
+
+#[tokio::test]
 async fn an_answer_that_has_begun_is_broken_off_by_rules_that_do_not_allow_it_and_by_no_others() {
     let world = World::open().await;
     let other_path = RuleSpec { paths: Some(vec!["/".into()]), ..rule(&world, "allowed.test") };

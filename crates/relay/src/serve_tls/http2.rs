@@ -1,6 +1,8 @@
 //! One HTTP/2 connection. Each of its requests is made one of HTTP/1.1 before anybody judges it, so
 //! that there is one set of rules for what a request may be.
 
+mod unread;
+
 use crate::{
     Answer, Dialect, Handler, Received, RelayError, ServeLimits,
     answer::refusal,
@@ -26,9 +28,11 @@ use std::{
     future::Future,
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    sync::Semaphore,
     task::JoinSet,
     time::timeout,
 };
@@ -36,24 +40,30 @@ use tokio_util::sync::CancellationToken;
 
 /// Requests at a time on one connection; a client opens another one beyond it.
 const STREAMS: u32 = 100;
-/// What a client may send of a body before somebody reads it, per request and per connection.
-const STREAM_WINDOW: u32 = 256 << 10;
-const CONNECTION_WINDOW: u32 = 1 << 20;
+/// What a client may send of a body before somebody reads it, per request and per connection. All of it may lie in
+/// memory, for each connection that one client has.
+const STREAM_WINDOW: u32 = 128 << 10;
+const CONNECTION_WINDOW: u32 = 256 << 10;
 /// What of an answer waits for a client to take it, per request.
 const SEND_BUFFER: usize = 64 << 10;
 
 pub(super) async fn serve(
     socket: &Socket,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    handler: Arc<impl Handler>,
+    (handler, places): (Arc<impl Handler>, Arc<Semaphore>),
     limits: ServeLimits,
     drain: CancellationToken,
 ) {
-    let streams = Streams::default();
+    let streams = Streams { tasks: Arc::default(), unread: limits.unread };
     let service = service_fn(|request| {
         // What they hold does not hold them: a connection that is cut takes them along.
-        let (handler, streams) = (Arc::clone(&handler), Arc::downgrade(&streams.0));
-        async move { Ok::<_, Infallible>(answer(&*handler, request, streams).await) }
+        let (handler, streams) = (Arc::clone(&handler), Arc::downgrade(&streams.tasks));
+        let places = Arc::clone(&places);
+        async move {
+            let place = places.acquire_owned().await.ok();
+            let answer = answer(&*handler, request, streams).await;
+            Ok::<_, Infallible>(unread::watched(answer, place))
+        }
     });
     let mut served = pin!(
         http2::Builder::new(streams.clone())
@@ -144,12 +154,15 @@ fn translate(head: &mut Parts) -> Result<(), Refusal> {
 }
 
 /// The requests of one connection: each runs in a task that ends with it.
-#[derive(Clone, Default)]
-struct Streams(Arc<Mutex<JoinSet<()>>>);
+#[derive(Clone)]
+struct Streams {
+    tasks: Arc<Mutex<JoinSet<()>>>,
+    unread: Duration,
+}
 
 impl Streams {
     fn lock(&self) -> MutexGuard<'_, JoinSet<()>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -157,13 +170,25 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
         let mut streams = self.lock();
         while streams.try_join_next().is_some() {}
-        streams.spawn(stream);
+        streams.spawn(unread::bounded(stream, self.unread));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{AnswerBody, socket::Plain};
+    use http_body_util::Empty;
+    use hyper::{
+        body::{Body, Frame},
+        client,
+    };
+    use hyper_util::rt::TokioExecutor;
+    use std::{
+        pin::Pin,
+        task::{Context, Poll},
+    };
+    use tokio::{net::UnixStream, sync::mpsc};
 
     fn translated(uri: &str, hosts: &[&str]) -> Result<(String, String), Refusal> {
         let mut request = Request::builder().version(Version::HTTP_2).uri(uri);
@@ -175,6 +200,70 @@ mod tests {
         request::check(&head, Forms::Own)?;
         let host = head.headers[HOST].to_str().unwrap().to_owned();
         Ok((head.uri.to_string(), host))
+    }
+
+    /// Says more than any client lets it, and notes when it is dropped.
+    struct Talks(mpsc::Sender<()>);
+
+    struct Endless(Option<mpsc::Sender<()>>);
+
+    impl Handler for Talks {
+        async fn handle(&self, _: Request<Received>) -> Answer {
+            Answer::new(AnswerBody::Other(Endless(Some(self.0.clone())).boxed_unsync()))
+        }
+    }
+
+    impl Body for Endless {
+        type Data = Bytes;
+        type Error = RelayError;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b'a'; 1024])))))
+        }
+    }
+
+    impl Drop for Endless {
+        fn drop(&mut self) {
+            let _one_is_enough = self.0.take().map(|left| left.try_send(()));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_room_is_left_and_the_others_go_on() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let (left, mut is_left) = mpsc::channel(1);
+        let limits = ServeLimits { unread: Duration::from_millis(300), ..ServeLimits::default() };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let socket = Arc::new(Socket::Unix(far));
+            let stream = Plain(Arc::clone(&socket));
+            let handler = (Arc::new(Talks(left)), Arc::new(Semaphore::new(2)));
+            serve(&socket, stream, handler, limits, CancellationToken::new()).await;
+        });
+        let runtime = TokioExecutor::new();
+        let (mut client, connection) =
+            client::conn::http2::handshake(runtime, TokioIo::new(near)).await.unwrap();
+        tasks.spawn(async { drop(connection.await) });
+        let asked = |path: &str| {
+            let uri = format!("https://inference.local{path}");
+            Request::get(uri).body(Empty::<Bytes>::new()).unwrap()
+        };
+        // Nobody reads this one.
+        let unread = client.send_request(asked("/unread")).await.unwrap();
+        let mut read = client.send_request(asked("/read")).await.unwrap().into_body();
+        let reading = async {
+            while is_left.try_recv().is_err() {
+                let frame = read.frame().await.expect("it goes on").expect("it goes on");
+                assert!(frame.is_data());
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(Duration::from_secs(20), reading).await.expect("it is left");
+        assert!(read.frame().await.unwrap().is_ok());
+        drop(unread);
     }
 
     #[test]

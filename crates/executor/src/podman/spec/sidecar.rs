@@ -4,7 +4,7 @@ use super::{
     ContainerSpec, CpuLimit, Host, MemoryLimit, Namespace, PidsLimit, RLimit, Resources, bind,
     floor, pod_name,
 };
-use crate::PinnedImage;
+use crate::{PinnedImage, podman::ProxyConfig};
 use contracts::{SandboxId, sandbox::label};
 use std::{collections::BTreeMap, path::Path};
 
@@ -37,7 +37,7 @@ pub(in crate::podman) struct Between<'a> {
 }
 
 pub(in crate::podman) fn sidecar(
-    image: &PinnedImage,
+    (proxy, image): (&ProxyConfig, &PinnedImage),
     node_id: &str,
     host: &Host,
     between: &Between<'_>,
@@ -55,9 +55,6 @@ pub(in crate::podman) fn sidecar(
         ("INFERENCE_PROXY_DNS_LISTEN", "127.0.0.1:53".to_owned()),
         // What it may forward is for the gate to say, request by request.
         ("INFERENCE_PROXY_FORWARD", "true".to_owned()),
-        // The gate has the patience, and tells when it has none.
-        ("INFERENCE_PROXY_FIRST_BYTE_MS", HOUR_MS.to_owned()),
-        ("INFERENCE_PROXY_IDLE_MS", HOUR_MS.to_owned()),
         // Nobody reads what it writes: the gate's audit tells more.
         ("LOG_LEVEL", "error".to_owned()),
     ];
@@ -68,7 +65,7 @@ pub(in crate::podman) fn sidecar(
         image: image.id.clone(),
         labels: labels.into_iter().map(owned).collect(),
         entrypoint: image.command.clone(),
-        env: BTreeMap::from_iter(env.into_iter().map(owned)),
+        env: BTreeMap::from_iter(env.into_iter().chain(bounds(proxy)).map(owned)),
         user: USER,
         mounts: vec![
             bind(between.gate, GATE_DIR, &super::READ_ONLY),
@@ -89,5 +86,32 @@ pub(in crate::podman) fn sidecar(
         // The socket that it makes is for the sandbox's user, who is another.
         umask: "0000",
         ..floor(host)
+    }
+}
+
+/// As the gate's own, where they are for calls of models. For answers the gate has the patience, and tells when it has
+/// none.
+fn bounds(proxy: &ProxyConfig) -> [(&'static str, String); 4] {
+    [
+        ("INFERENCE_PROXY_MAX_BODY_BYTES", proxy.max_body_bytes.to_string()),
+        ("INFERENCE_PROXY_REQUEST_BODY_MS", proxy.body_time.as_millis().to_string()),
+        ("INFERENCE_PROXY_FIRST_BYTE_MS", HOUR_MS.to_owned()),
+        ("INFERENCE_PROXY_IDLE_MS", HOUR_MS.to_owned()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_sidecar_takes_the_bodies_that_the_gate_takes() {
+        let image = contracts::ImageRef::new("localhost/a:latest").unwrap();
+        let body_time = Duration::from_secs(300);
+        let bounds = bounds(&ProxyConfig { image, max_body_bytes: 64 << 20, body_time });
+        let of = |name| bounds.iter().find(|(key, _)| *key == name).unwrap().1.clone();
+        assert_eq!(of("INFERENCE_PROXY_MAX_BODY_BYTES"), "67108864");
+        assert_eq!(of("INFERENCE_PROXY_REQUEST_BODY_MS"), "300000");
     }
 }

@@ -143,8 +143,8 @@ fn retries_are_a_fifth_of_the_calls() {
 fn when_all_are_left_alone_the_call_is_told_when_to_come_again() {
     let table = table(vec![("default", works(&["a"]))]);
     let now = Instant::now();
-    for _ in 0..5 {
-        begin(&table).unwrap().ended(Outcome::Status(500), now);
+    for task in ["a", "b", "c", "d", "e"] {
+        begin(&table).unwrap().of_task(task).ended(Outcome::Status(500), now);
     }
     let error = begin(&table).unwrap_err();
     assert!(error.to_string().contains("left alone for a while: it answered 500"), "{error}");
