@@ -28,7 +28,7 @@ Feature: A sandbox with inference
       | curl.sh          | unary stream tools embed models abort                                         |
 
   Scenario Outline: No fault of the upstream looks like success
-    When a job runs the program "<program>" with the cases "cut malformed reset redirect stall silent slow-headers error-429 error-500 error-529 whole-cut whole-stall large"
+    When a job runs the program "<program>" with the cases "cut malformed reset redirect stall silent slow-headers gzip error-429 error-500 error-529 whole-cut whole-stall whole-gzip large"
     Then no case ended well
 
     Examples:
@@ -41,7 +41,7 @@ Feature: A sandbox with inference
       | curl.sh          |
 
   Scenario Outline: What is odd but whole arrives whole
-    When a job runs the program "<program>" with the cases "bytes gzip huge whole-bytes whole-gzip whole-huge"
+    When a job runs the program "<program>" with the cases "bytes huge whole-bytes whole-huge"
     Then each case ended well
 
     Examples:
@@ -103,6 +103,7 @@ Feature: A sandbox with inference
 
   Scenario: A sidecar that dies is the node's fault
     Given a job that listens to a stream without end
+    Then its sidecar can write no file
     When its sidecar is killed
     Then the job ended by a fault of the node in the phase "gate"
 

@@ -87,6 +87,10 @@ pub struct Config {
     #[arg(long, env = "INFERENCE_PROXY_DRAIN_MS", default_value_t = 10_000)]
     inference_proxy_drain_ms: u64,
 
+    /// Write no file from the start on: the limit on their size becomes 0, also for what runs in its place. Whoever sends its log into a file leaves this off.
+    #[arg(long, env = "INFERENCE_PROXY_NO_FILES")]
+    pub inference_proxy_no_files: bool,
+
     #[command(flatten)]
     pub log: Log,
 }

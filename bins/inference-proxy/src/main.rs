@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use inference_proxy::{Command, Config, healthcheck, logs, run};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use std::process::ExitCode;
 
 /// The conventional code for a wrong command line or configuration.
@@ -11,6 +12,12 @@ fn main() -> ExitCode {
     let config = Config::parse();
     logs::init(&config.log);
     let command = config.command;
+    if config.inference_proxy_no_files
+        && let Err(error) = give_up_files()
+    {
+        tracing::error!("INFERENCE_PROXY_NO_FILES: {error}");
+        return ExitCode::FAILURE;
+    }
     let config = match config.checked() {
         Ok(config) => config,
         Err(faults) => {
@@ -35,4 +42,9 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Sockets are no files: these it still makes.
+fn give_up_files() -> rustix::io::Result<()> {
+    setrlimit(Resource::Fsize, Rlimit { current: Some(0), maximum: Some(0) })
 }

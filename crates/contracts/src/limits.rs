@@ -76,6 +76,13 @@ impl Limits {
     /// Smallest memory in which the agent, a shell and the mounts of a sandbox fit.
     pub const SMALLEST_MEMORY_BYTES: u64 = 8 * MIB;
 
+    /// Below this crun can't start a container: it writes the compiled filter of system calls, of 32 KiB at most, when
+    /// the limit holds already.
+    pub const SMALLEST_FILE_BYTES: u64 = 64 << 10;
+
+    /// Below about half of this crun can't start a container: each place that it hides costs it a descriptor.
+    pub const FEWEST_OPEN_FILES: u64 = 128;
+
     /// The limits that hold for a request on a node with these defaults and maxima.
     ///
     /// What was asked for is granted or refused, never bent. A default gives way: it shrinks to the
@@ -105,8 +112,13 @@ impl Limits {
             Self::SMALLEST_MEMORY_BYTES,
         );
         let pids = whole("pids", asked.pids, default.pids, maximum.pids, 2);
-        let open_files =
-            whole("open_files", asked.open_files, default.open_files, maximum.open_files, 16);
+        let open_files = whole(
+            "open_files",
+            asked.open_files,
+            default.open_files,
+            maximum.open_files,
+            Self::FEWEST_OPEN_FILES,
+        );
         let workspace_default = default.workspace_bytes.min(memory_bytes / 2);
         let workspace_bytes = whole(
             "workspace_bytes",
@@ -124,7 +136,7 @@ impl Limits {
             asked.file_size_bytes,
             file_default,
             maximum.file_size_bytes,
-            1,
+            Self::SMALLEST_FILE_BYTES,
         );
         let output_bytes = whole(
             "output_bytes",
@@ -193,6 +205,20 @@ mod tests {
         let text = grant(asked).unwrap_err().to_string();
         assert!(text.contains("sandbox.limits.pids"), "{text}");
         assert!(text.contains("sandbox.limits.cpus"), "{text}");
+    }
+
+    #[test]
+    fn what_no_runtime_starts_under_is_refused() {
+        let (bytes, files) = (Limits::SMALLEST_FILE_BYTES, Limits::FEWEST_OPEN_FILES);
+        let asked = |bytes, files| LimitsRequest {
+            file_size_bytes: Some(bytes),
+            open_files: Some(files),
+            ..Default::default()
+        };
+        assert!(grant(asked(bytes, files)).is_ok());
+        let text = grant(asked(bytes - 1, files - 1)).unwrap_err().to_string();
+        assert!(text.contains("sandbox.limits.file_size_bytes: must be at least 65536"), "{text}");
+        assert!(text.contains("sandbox.limits.open_files: must be at least 128"), "{text}");
     }
 
     #[test]

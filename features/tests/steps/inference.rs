@@ -276,10 +276,24 @@ async fn no_call(world: &mut World) {
 
 #[when("its sidecar is killed")]
 async fn sidecar_killed(world: &mut World) {
+    podman(&["kill", &sidecar(world).await]).await;
+}
+
+async fn sidecar(world: &World) -> String {
     let listed = world.containers().await;
     let inspect = "{{index .Config.Labels \"io.pinfold.sandbox\"}}";
     let id = podman(&["inspect", "--format", inspect, &listed[0]]).await;
-    podman(&["kill", &format!("pinfold-{id}-proxy")]).await;
+    format!("pinfold-{id}-proxy")
+}
+
+#[then("its sidecar can write no file")]
+async fn no_file(world: &mut World) {
+    let name = sidecar(world).await;
+    let pid = podman(&["inspect", "--format", "{{.State.Pid}}", &name]).await;
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("a process");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max file size"));
+    let values: Vec<_> = line.expect("a limit").split_whitespace().collect();
+    assert_eq!(values, ["0", "0", "bytes"]);
 }
 
 #[then(expr = "the job ended by a fault of the node in the phase {string}")]

@@ -53,6 +53,24 @@ async fn sockets_do_on_both_sides() {
 }
 
 #[tokio::test]
+async fn it_gives_up_files_when_it_is_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("own");
+    let settings = [
+        ("INFERENCE_PROXY_NO_FILES", "true"),
+        ("INFERENCE_PROXY_SOCKET", socket.to_str().unwrap()),
+    ];
+    let proxy = Proxy::start("unix:///nonexistent", &settings).await;
+    let limits = format!("/proc/{}/limits", proxy.child.id().unwrap());
+    let limits = std::fs::read_to_string(limits).unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max file size")).unwrap();
+    assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["0", "0", "bytes"]);
+    let answer = proxy.ask("GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(answer.status(), 200);
+    assert!(socket.exists());
+}
+
+#[tokio::test]
 async fn what_is_under_way_ends_before_it_does() {
     let upstream = Upstream::open().await;
     let mut proxy = Proxy::start(&upstream.url(), &[]).await;

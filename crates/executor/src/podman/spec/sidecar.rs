@@ -5,7 +5,7 @@ use super::{
     floor, pod_name,
 };
 use crate::{PinnedImage, podman::ProxyConfig};
-use contracts::{SandboxId, sandbox::label};
+use contracts::{SandboxId, limits::Limits, sandbox::label};
 use std::{collections::BTreeMap, path::Path};
 
 /// The image's own, and nobody's on the host.
@@ -55,6 +55,8 @@ pub(in crate::podman) fn sidecar(
         ("INFERENCE_PROXY_DNS_LISTEN", "127.0.0.1:53".to_owned()),
         // What it may forward is for the gate to say, request by request.
         ("INFERENCE_PROXY_FORWARD", "true".to_owned()),
+        // The limit below has to leave room for what the runtime writes before it starts.
+        ("INFERENCE_PROXY_NO_FILES", "true".to_owned()),
         // Nobody reads what it writes: the gate's audit tells more.
         ("LOG_LEVEL", "error".to_owned()),
     ];
@@ -69,7 +71,7 @@ pub(in crate::podman) fn sidecar(
         user: USER,
         mounts: vec![
             bind(between.gate, GATE_DIR, &super::READ_ONLY),
-            // To make a socket in, and no file: see the limit on files.
+            // To make a socket in, and no file: its first act is to give those up.
             bind(between.proxy, PROXY_DIR, &["rw", "nosuid", "nodev", "noexec"]),
         ],
         netns: Namespace::of(between.container),
@@ -79,7 +81,7 @@ pub(in crate::podman) fn sidecar(
             pids: PidsLimit { limit: PIDS },
             cpu: CpuLimit { quota: CPU_PERIOD_US, period: CPU_PERIOD_US },
         },
-        r_limits: [("core", 0), ("fsize", 0), ("nofile", OPEN_FILES), ("nproc", 1024)]
+        r_limits: R_LIMITS
             .into_iter()
             .map(|(kind, value)| RLimit { kind, soft: value, hard: value })
             .collect(),
@@ -88,6 +90,10 @@ pub(in crate::podman) fn sidecar(
         ..floor(host)
     }
 }
+
+/// The runtime starts it under these.
+const R_LIMITS: [(&str, u64); 4] =
+    [("core", 0), ("fsize", Limits::SMALLEST_FILE_BYTES), ("nofile", OPEN_FILES), ("nproc", 1024)];
 
 /// As the gate's own, where they are for calls of models. For answers the gate has the patience, and tells when it has
 /// none.
@@ -104,6 +110,13 @@ fn bounds(proxy: &ProxyConfig) -> [(&'static str, String); 4] {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn crun_can_start_it() {
+        let of = |name| R_LIMITS.iter().find(|(key, _)| *key == name).unwrap().1;
+        assert!(of("fsize") >= Limits::SMALLEST_FILE_BYTES);
+        assert!(of("nofile") >= Limits::FEWEST_OPEN_FILES);
+    }
 
     #[test]
     fn a_sidecar_takes_the_bodies_that_the_gate_takes() {
