@@ -269,13 +269,19 @@ fn counted(world: &mut World, allowed: u64, refused: u64) {
     assert!(moved("bytes_out") > Some(20) && moved("bytes_in") >= Some(16), "{usage}");
 }
 
+/// Nothing was waited for. The programs of these scenarios wait for three seconds and longer, if they do, and so does
+/// their resolver; a busy machine takes one to start them.
+pub(super) fn ended_at_once(world: &World) {
+    let took = world.last().json()["usage"]["wall_ms"].as_u64();
+    assert!(took < Some(2500), "it took {took:?} ms");
+}
+
 #[then(expr = "the gate refuses it with {int} and {string}")]
 fn refuses(world: &mut World, status: u16, reason: String) {
     let said = stdout(world);
     assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{said}");
     assert!(said.contains(&format!("\"{reason}\"")), "{said}");
-    let took = world.last().json()["usage"]["wall_ms"].as_u64();
-    assert!(took < Some(1000), "it took {took:?} ms");
+    ended_at_once(world);
 }
 
 #[then("the server outside has heard nothing")]
@@ -292,8 +298,7 @@ fn heard_one(world: &mut World) {
 #[then("the tunnel is closed at once")]
 fn closed(world: &mut World) {
     assert_eq!(stdout(world), "closed\n", "{}", world.last().text());
-    let took = world.last().json()["usage"]["wall_ms"].as_u64();
-    assert!(took < Some(2000), "it took {took:?} ms");
+    ended_at_once(world);
 }
 
 #[then("the answers are 200 and 403")]
@@ -350,8 +355,7 @@ async fn audit_has(world: &mut World, one: String, other: String) {
 #[then("all of them fail at once")]
 fn all_fail(world: &mut World) {
     assert_eq!(stdout(world), "closed\n".repeat(9), "{}", world.last().text());
-    let took = world.last().json()["usage"]["wall_ms"].as_u64();
-    assert!(took < Some(1500), "it took {took:?} ms");
+    ended_at_once(world);
     assert_eq!(outside(world).connections(), 0);
 }
 

@@ -112,8 +112,11 @@ impl Keeper<'_> {
     fn take_in(&self, made: Option<Made>) {
         let Some(Made { key, outcome, took }) = made else { return };
         match outcome {
-            Ok(Ready { sandbox, memory_bytes }) => {
+            Ok(Ready { sandbox, memory_bytes, template }) => {
                 self.pool().made(&key, sandbox, memory_bytes, took);
+                if let Some(template) = template {
+                    template.tell(Ok(()));
+                }
             }
             Err(error) => {
                 tracing::warn!(shape = %key, error = %chain(&error), "no sandbox for the pool");

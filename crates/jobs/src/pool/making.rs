@@ -41,9 +41,12 @@ pub(crate) enum MakeError {
 pub(crate) struct Ready {
     pub(crate) sandbox: Arc<Sandbox>,
     pub(super) memory_bytes: u64,
+    /// To be told, once the sandbox is where it can be taken from: who hears that a template is ready
+    /// asks for one the next moment.
+    pub(super) template: Option<Arc<Template>>,
 }
 
-/// A sandbox for nobody yet. A template is told how that went.
+/// A sandbox for nobody yet. A template is told when that fails.
 pub(crate) async fn make_ready(
     node: &Node,
     shape: &Shape,
@@ -53,14 +56,18 @@ pub(crate) async fn make_ready(
         Some(mark) => Some(node.inner.templates.marked(mark).ok_or(MakeError::Outdated)?),
         None => None,
     };
-    let ready = make(node, shape, template.as_deref(), warm_up).await;
-    if let Some(template) = template {
-        template.tell(ready.as_ref().map(drop).map_err(|error| match error {
-            MakeError::Template(error) => templates::why(error),
-            error => Some(chain(error)),
-        }));
+    match make(node, shape, template.as_deref(), warm_up).await {
+        Ok((sandbox, memory_bytes)) => Ok(Ready { sandbox, memory_bytes, template }),
+        Err(error) => {
+            if let Some(template) = template {
+                template.tell(Err(match &error {
+                    MakeError::Template(error) => templates::why(error),
+                    error => Some(chain(error)),
+                }));
+            }
+            Err(error)
+        }
     }
-    ready
 }
 
 async fn make(
@@ -68,7 +75,7 @@ async fn make(
     shape: &Shape,
     template: Option<&Template>,
     warm_up: Vec<String>,
-) -> Result<Ready, MakeError> {
+) -> Result<(Arc<Sandbox>, u64), MakeError> {
     let sandboxes = &node.inner.sandboxes;
     let sandbox = sandboxes.make(shape, Owned::Pool).await?;
     let proven = async {
@@ -82,7 +89,7 @@ async fn make(
     match proven.await {
         Ok(()) => {
             let memory_bytes = sandbox.counters().await.memory_bytes;
-            Ok(Ready { sandbox, memory_bytes })
+            Ok((sandbox, memory_bytes))
         }
         Err(error) => {
             sandboxes.release(sandbox);

@@ -40,9 +40,12 @@ fn unbuilt(node: &Node) -> Vec<Arc<Template>> {
 
 async fn build(node: Node, template: Arc<Template>) -> Arc<str> {
     match template.plan(&node).await {
-        // It tells the template how that went.
+        // It tells the template what goes wrong.
         Ok(plan) => match pool::make_ready(&node, &template.shape(&plan), Vec::new()).await {
-            Ok(made) => node.inner.sandboxes.release(made.sandbox),
+            Ok(made) => {
+                node.inner.sandboxes.release(made.sandbox);
+                template.tell(Ok(()));
+            }
             Err(error) => tracing::debug!(error = %chain(&error), "none of a template"),
         },
         Err(error) => template.tell(Err(why(&error))),

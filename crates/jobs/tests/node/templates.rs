@@ -71,6 +71,20 @@ async fn a_session_is_one_that_waited_and_another_is_made_for_it() {
     node.drain(Duration::ZERO).await;
 }
 
+/// On two threads and often: who looks comes in between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_hears_that_it_is_ready_finds_one_that_waits() {
+    let world = world(FakeEngine::echoing(), 64);
+    let node = world.node().await;
+    for count in 0..30 {
+        let template = &format!("t{count}");
+        node.put_template(name(template), spec(template, 1)).await.unwrap();
+        world.until(|| status(&node, template) == TemplateStatus::Ready).await;
+        assert_eq!(waiting(&node, template), 1, "{template}");
+    }
+    node.drain(Duration::ZERO).await;
+}
+
 #[tokio::test]
 async fn a_template_that_changed_or_went_takes_along_what_waited() {
     let world = world(FakeEngine::echoing(), 4);
