@@ -54,6 +54,10 @@ test: programs
 landlock-test:
     deploy/landlock-test.sh
 
+# A node under systemd, cgroup version 2 and crun, as root and rootless, in an emulated Debian (docs/hosts.md); needs root.
+host-test: build
+    deploy/host-test.sh
+
 # The features alone; arguments go to the runner, as in `just features --name hello`.
 features *args: programs
     deploy/features.sh {{args}}
