@@ -18,7 +18,7 @@ for program in worker-api sandbox-agent pinfold; do
   [[ -x $run/$program ]] || fail "$run/$program is missing; run this by \`just host-test\`"
 done
 for tool in mmdebstrap mke2fs podman; do
-  PATH=$PATH:/usr/sbin command -v "$tool" >/dev/null || fail "$tool is missing; deploy/setup.sh installs it"
+  PATH=$PATH:/usr/sbin command -v "$tool" >/dev/null || fail "$tool is missing: it comes with mmdebstrap, e2fsprogs or podman"
 done
 
 # Its packages are fetched once.

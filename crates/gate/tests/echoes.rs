@@ -1,12 +1,16 @@
 //! Providers that repeat what they were shown: no byte of the node's key comes back through the door.
 
-use contracts::{RouteAlias, inference::Caps};
+#[path = "shared/routed.rs"]
+mod routed;
+
+use contracts::RouteAlias;
 use gate::{
-    BodyPolicy, Budget, Fetching, Gate, ModelMap, Outside, Policy, Tenant, Unlisted,
+    Gate, Outside,
     providers::{Catalog, KeySource},
 };
+use routed::{policy, tenant};
 use serde_json::json;
-use std::{path::Path, sync::Arc, time::Duration};
+use std::path::Path;
 use store::Store;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -91,25 +95,4 @@ async fn asked(socket: &Path) -> String {
     let mut answer = Vec::new();
     let _broken = connection.read_to_end(&mut answer).await;
     String::from_utf8_lossy(&answer).into_owned()
-}
-
-fn policy() -> Policy {
-    Policy {
-        upstream: None,
-        models: ModelMap::new([], Unlisted::Refused),
-        bodies: BodyPolicy::default(),
-        caps: Caps::default(),
-        max_body_bytes: 64 << 10,
-        body_time: Duration::from_secs(5),
-    }
-}
-
-fn tenant() -> Tenant {
-    Tenant {
-        task: "t".into(),
-        job: "j".into(),
-        budget: Some(Budget::new(Caps::default())),
-        fetching: Fetching::new(Arc::default()),
-        models: None,
-    }
 }

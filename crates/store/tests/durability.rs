@@ -1,8 +1,11 @@
 //! What the store promises about jobs: admitted once, ended once, and there after a crash.
 
+#[path = "shared/rows.rs"]
+mod rows;
+
 use contracts::{
     JobId, SessionId, TaskId, Version,
-    job::{JobRequest, JobState},
+    job::JobState,
     limits::Limits,
     problem::{Problem, ProblemType},
     sandbox::SandboxSpec,
@@ -12,25 +15,7 @@ use store::{Admission, JobFilter, JobRow, Page, SessionRow, Store};
 use time::OffsetDateTime;
 
 fn job(id: &str) -> JobRow {
-    let (task_id, job_id) = (TaskId::new("t").unwrap(), JobId::new(id).unwrap());
-    let sandbox = SandboxSpec { command: vec!["true".to_owned()], ..Default::default() };
-    let request =
-        JobRequest { version: Version, task_id: task_id.clone(), job_id: job_id.clone(), sandbox };
-    JobRow {
-        job_id,
-        task_id,
-        request,
-        request_hash: [7; 32],
-        state: JobState::Queued,
-        submitted_at: OffsetDateTime::now_utc(),
-        started_at: None,
-        deadline_at: None,
-        sandbox: None,
-        exec_started: false,
-        cancel_requested: false,
-        result: None,
-        problem: None,
-    }
+    rows::queued(id, vec!["true".to_owned()])
 }
 
 fn session(state: SessionState) -> SessionRow {

@@ -1,10 +1,11 @@
 //! What is kept of the ended, and what goes: by age, count and size, the oldest first.
 
+#[path = "shared/rows.rs"]
+mod rows;
+
 use contracts::{
-    JobId, TaskId, Version,
-    job::{JobRequest, JobState},
+    JobId,
     problem::{Problem, ProblemType},
-    sandbox::SandboxSpec,
 };
 use store::{Ended, JobRow, Kept, Outlived, Store, Why};
 use time::{Duration, OffsetDateTime};
@@ -43,26 +44,7 @@ impl World {
 }
 
 fn job(id: &str) -> JobRow {
-    let (task_id, job_id) = (TaskId::new("t").unwrap(), JobId::new(id).unwrap());
-    let command = vec!["true".to_owned(), "x".repeat(1000)];
-    let sandbox = SandboxSpec { command, ..Default::default() };
-    let request =
-        JobRequest { version: Version, task_id: task_id.clone(), job_id: job_id.clone(), sandbox };
-    JobRow {
-        job_id,
-        task_id,
-        request,
-        request_hash: [7; 32],
-        state: JobState::Queued,
-        submitted_at: OffsetDateTime::now_utc(),
-        started_at: None,
-        deadline_at: None,
-        sandbox: None,
-        exec_started: false,
-        cancel_requested: false,
-        result: None,
-        problem: None,
-    }
+    rows::queued(id, vec!["true".to_owned(), "x".repeat(1000)])
 }
 
 fn because(why: Why, ids: &[&str]) -> Vec<(String, Why)> {

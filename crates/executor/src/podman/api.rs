@@ -312,11 +312,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_podman_that_falls_silent_holds_nobody_for_ever() {
-        let folder = std::env::temp_dir().join(format!("pinfold-silent-{}", std::process::id()));
-        std::fs::create_dir(&folder).unwrap();
+        let folder = tempfile::tempdir().unwrap();
         // It accepts, because the kernel does, and never says a word.
-        let _silent = tokio::net::UnixListener::bind(folder.join("sock")).unwrap();
-        let api = Api::new(&folder.join("sock"));
+        let socket = folder.path().join("sock");
+        let _silent = tokio::net::UnixListener::bind(&socket).unwrap();
+        let api = Api::new(&socket);
         let image = ImageRef::new("x").unwrap();
         let ended: Vec<(&str, Result<(), EngineError>)> = vec![
             ("info", api.info().await.map(drop)),
@@ -330,7 +330,6 @@ mod tests {
             ("create_pod", api.create_pod("p", &Labels::new()).await),
             ("remove_pod", api.remove_pod("p").await),
         ];
-        std::fs::remove_dir_all(folder).unwrap();
         for (call, ended) in ended {
             assert!(matches!(ended, Err(EngineError::Slow { .. })), "{call}: {ended:?}");
         }

@@ -116,8 +116,7 @@ impl<'a> Value<'a> {
 
     /// One after the other: a body of ten million bytes may hold five million of them.
     pub(super) fn elements(self) -> impl Iterator<Item = Value<'a>> {
-        let mut scan =
-            Scan { text: self.text, at: self.start + 1, keys: Vec::new(), compares: false };
+        let mut scan = Scan::of_checked(self.text, self.start + 1);
         let mut goes_on = self.shape() == Shape::Array;
         iter::from_fn(move || {
             scan.blank();
@@ -141,8 +140,7 @@ impl<'a> Value<'a> {
         if self.shape() != Shape::Object {
             return;
         }
-        let mut scan =
-            Scan { text: self.text, at: self.start + 1, keys: Vec::new(), compares: false };
+        let mut scan = Scan::of_checked(self.text, self.start + 1);
         loop {
             scan.blank();
             if scan.at + 1 >= self.end || step(&mut scan).is_err() {
@@ -165,6 +163,11 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
+    /// Over what was read before: nothing is compared.
+    fn of_checked(text: &'a str, at: usize) -> Self {
+        Self { text, at, keys: Vec::new(), compares: false }
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }

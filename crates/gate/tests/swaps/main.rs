@@ -3,17 +3,19 @@
 //! Everything is real but the sandbox: the catalogue over its store, the gate's socket, and providers
 //! that look at the key and the model of each call.
 
+#[path = "../shared/routed.rs"]
+mod routed;
 mod upstream;
 
-use contracts::{RouteAlias, inference::Caps};
+use contracts::RouteAlias;
 use gate::{
-    BodyPolicy, Budget, Fetching, Gate, ModelMap, Outside, Policy, Tenant, Unlisted,
+    Gate, Outside,
     providers::{Catalog, KeySource},
 };
+use routed::{policy, tenant};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
     time::{Duration, Instant},
 };
 use store::Store;
@@ -148,27 +150,6 @@ fn named(alias: u64) -> String {
     match alias {
         0 => RouteAlias::DEFAULT.to_owned(),
         _ => format!("route-{alias}"),
-    }
-}
-
-fn policy() -> Policy {
-    Policy {
-        upstream: None,
-        models: ModelMap::new([], Unlisted::Refused),
-        bodies: BodyPolicy::default(),
-        caps: Caps::default(),
-        max_body_bytes: 64 << 10,
-        body_time: Duration::from_secs(5),
-    }
-}
-
-fn tenant() -> Tenant {
-    Tenant {
-        task: "t".into(),
-        job: "j".into(),
-        budget: Some(Budget::new(Caps::default())),
-        fetching: Fetching::new(Arc::default()),
-        models: None,
     }
 }
 

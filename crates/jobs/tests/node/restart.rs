@@ -9,9 +9,8 @@ use contracts::{
 use executor::fake::{FakeEngine, FakeFaults, Program};
 use std::time::Duration;
 
-/// What runs ends well although the engine fails in this way when the next life begins.
-async fn survives(fault: fn(&mut FakeFaults)) {
-    let world = World::new(FakeEngine::new(|_| Program::runs_for(Duration::from_millis(500))));
+/// One that leaves the session `s` open and the job `a` running.
+async fn ends_a_life(world: &World) {
     let node = world.node().await;
     node.create_session(session("s")).await.unwrap();
     node.submit(job("a", &["x"])).await.unwrap();
@@ -20,7 +19,12 @@ async fn survives(fault: fn(&mut FakeFaults)) {
         tokio::task::yield_now().await;
     }
     node.drain(Duration::ZERO).await;
-    drop(node);
+}
+
+/// What runs ends well although the engine fails in this way when the next life begins.
+async fn survives(fault: fn(&mut FakeFaults)) {
+    let world = World::new(FakeEngine::new(|_| Program::runs_for(Duration::from_millis(500))));
+    ends_a_life(&world).await;
     world.engine.inject(fault);
     let node = world.node().await;
     assert_eq!(result(node.run(job("a", &["x"])).await).outcome.status, Status::Completed);
@@ -51,15 +55,7 @@ async fn a_clock_that_was_set_back_in_between_gives_nobody_more_time_than_there_
     let mut world = World::new(FakeEngine::new(|_| Program::runs_for(Duration::from_secs(600))));
     world.config.max_timeout = Duration::from_secs(2);
     world.config.session_lifetime = Duration::from_secs(2);
-    let node = world.node().await;
-    node.create_session(session("s")).await.unwrap();
-    node.submit(job("a", &["x"])).await.unwrap();
-    let id = JobId::new("a").unwrap();
-    while node.job(&id).await.unwrap().state != JobState::Running {
-        tokio::task::yield_now().await;
-    }
-    node.drain(Duration::ZERO).await;
-    drop(node);
+    ends_a_life(&world).await;
     years_ahead(&world, "UPDATE job SET deadline_at = deadline_at + 100000000000000");
     let year = "json_set(view, '$.expires_at', replace(view ->> '$.expires_at', '20', '21'))";
     years_ahead(&world, &format!("UPDATE session SET view = {year}"));

@@ -45,10 +45,6 @@ impl<'a> Value<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn of_checked(text: &'a str, at: usize) -> Self {
-        Self { text, at, keys: Vec::new(), compares: false }
-    }
-
     /// Over a value of a checked document. If it were none, all would be over.
     fn skip(&mut self) {
         if self.value(0).is_err() {
